@@ -1,0 +1,9 @@
+//! Find, stop, change and restore a foreign process.
+//!
+//! [`process`] only looks: it opens no ptrace relation and writes nothing. All
+//! that stops or changes a target lies beside it. This crate knows nothing of
+//! CPython, captures or reports, and it is the only one that names `nix`.
+
+pub mod process;
+
+pub use nix::unistd::Pid;

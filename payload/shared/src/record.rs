@@ -1,0 +1,562 @@
+//! The bytes of one record, as the payload writes and the attacher reads them.
+//!
+//! ```text
+//!  chunk  = Origin record*                     delta state starts afresh here
+//!  event  = tag [stack] time address …         tag = kind | STACK?
+//!  stack  = pops pushes (code-id, offset)*     root-side first, leaf last
+//!  time   = ticks since the previous event of the chunk (LEB128)
+//!  address= difference to the previous address, rotated right by 3, zigzag
+//! ```
+//!
+//! A tick is `tsc >> shift`; the shift stands in the capture. Bits 6 and 7 of a
+//! tag are kept for native stacks and sampling weights: a decoder that meets
+//! them unknown stops rather than guesses.
+
+use crate::kind::Kind;
+use crate::varint::{self, unzigzag, zigzag};
+
+/// Set in a tag when a stack difference follows it.
+pub const STACK: u8 = 0x20;
+
+const KIND_MASK: u8 = 0x1f;
+const ORIGIN: u8 = 24;
+const LOST: u8 = 25;
+const CODE: u8 = 26;
+const CODE_BYTES: u8 = 27;
+
+/// The most bytes of an event without its frames.
+pub const EVENT_MAX: usize = 1 + 2 * 5 + 6 * varint::MAX_LEN;
+/// The most bytes of one pushed frame.
+pub const FRAME_MAX: usize = 5 + 5;
+/// The most bytes of an [`Record::Origin`].
+pub const ORIGIN_MAX: usize = 1 + 5 + 5 + varint::MAX_LEN;
+/// The most bytes of a [`Record::Lost`].
+pub const LOST_MAX: usize = 1 + 2 * varint::MAX_LEN;
+/// The most bytes of a [`Record::Code`].
+pub const CODE_MAX: usize = 1 + 5 * 6;
+/// The most bytes of a [`Record::CodeBytes`] besides its text.
+pub const CODE_BYTES_HEAD_MAX: usize = 1 + 5 + 1 + 1 + 5 + 5;
+
+/// The code id of the frame that stands for everything cut off at the root.
+pub const TRUNCATED: u32 = 0;
+
+/// A text of a code object.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeField {
+    /// `co_name`.
+    Name = 0,
+    /// `co_qualname`; empty before CPython 3.11.
+    QualifiedName = 1,
+    /// `co_filename`.
+    File = 2,
+    /// `co_lnotab` or `co_linetable`, raw bytes.
+    LineTable = 3,
+}
+
+impl CodeField {
+    /// Every field, in the order of the discriminants.
+    pub const ALL: [CodeField; 4] =
+        [CodeField::Name, CodeField::QualifiedName, CodeField::File, CodeField::LineTable];
+}
+
+/// One decoded record. Times are absolute ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// First in every chunk: whose it is.
+    Origin {
+        /// Serial number of the thread within the recording (never reused).
+        thread: u32,
+        /// The kernel's id of the thread, in the target's pid namespace.
+        tid: u32,
+        /// Where the chunk's clock starts.
+        ticks: u64,
+    },
+    /// Events of this thread that found no room since its previous record.
+    Lost {
+        /// Allocations dropped.
+        allocations: u64,
+        /// Frees dropped.
+        frees: u64,
+    },
+    /// A code object is about to be described.
+    Code {
+        /// Its id within the recording (never reused, never 0).
+        id: u32,
+        /// `co_firstlineno`.
+        first_line: u32,
+        /// Length in bytes of each [`CodeField`].
+        lengths: [u32; 4],
+    },
+    /// A piece of one of its texts.
+    CodeBytes {
+        /// The code object's id.
+        id: u32,
+        /// Which text; as sent, so a decoder checks it.
+        field: u8,
+        /// Bytes per character: 1 (Latin-1), 2 or 4 (native order).
+        width: u8,
+        /// Where in the text this piece starts, in bytes.
+        offset: u32,
+        /// The piece.
+        bytes: &'a [u8],
+    },
+    /// The stack of the events that follow differs from that before.
+    Stack {
+        /// Frames to take off at the leaf.
+        pops: u32,
+        /// Frames to put on, root side first.
+        pushes: Frames<'a>,
+    },
+    /// New memory. Not for the kinds that have a record of their own below.
+    Alloc {
+        /// One of `Malloc Calloc PosixMemalign AlignedAlloc Memalign Valloc Pvalloc Mmap ThreadStack`.
+        kind: Kind,
+        /// After the call.
+        ticks: u64,
+        /// What it returned.
+        addr: u64,
+        /// Bytes asked for.
+        size: u64,
+    },
+    /// `realloc` and `reallocarray`.
+    Realloc {
+        /// `Realloc` or `Reallocarray`.
+        kind: Kind,
+        /// Before the call: the old block ends here.
+        before: u64,
+        /// After the call: the new block begins here.
+        ticks: u64,
+        /// The old block, 0 if none.
+        old_addr: u64,
+        /// The new block.
+        addr: u64,
+        /// Bytes asked for.
+        size: u64,
+    },
+    /// A block is given back.
+    Free {
+        /// Before the call.
+        ticks: u64,
+        /// The block.
+        addr: u64,
+    },
+    /// `mremap`.
+    Mremap {
+        /// Before the call.
+        before: u64,
+        /// After the call.
+        ticks: u64,
+        /// Where the mapping was.
+        old_addr: u64,
+        /// Its old length in bytes.
+        old_size: u64,
+        /// Where it is now.
+        addr: u64,
+        /// Its new length in bytes.
+        size: u64,
+        /// The call's flags (`MREMAP_*`).
+        flags: u64,
+    },
+    /// `munmap`.
+    Munmap {
+        /// Before the call.
+        ticks: u64,
+        /// First byte.
+        addr: u64,
+        /// Bytes.
+        size: u64,
+    },
+}
+
+/// The frames of a [`Record::Stack`], root side first; already checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames<'a> {
+    bytes: &'a [u8],
+    left: u32,
+}
+
+impl Iterator for Frames<'_> {
+    /// Code id and instruction offset (in bytes; -1 before the first instruction).
+    type Item = (u32, i32);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (code, len) = varint::decode(self.bytes)?;
+        let (offset, more) = varint::decode(&self.bytes[len..])?;
+        self.bytes = &self.bytes[len + more..];
+        Some((code as u32, unzigzag(offset) as i32))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for Frames<'_> {}
+
+/// What both sides remember within a chunk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delta {
+    ticks: u64,
+    addr: u64,
+}
+
+/// Appends records to a buffer. It never checks for room beyond the slice's own
+/// bounds: the caller reserves the `*_MAX` sizes above.
+pub struct Encoder<'a> {
+    out: &'a mut [u8],
+    len: usize,
+    delta: &'a mut Delta,
+}
+
+impl<'a> Encoder<'a> {
+    /// Writes into `out`, continuing from `delta`.
+    #[inline(always)]
+    pub fn new(out: &'a mut [u8], delta: &'a mut Delta) -> Self {
+        Encoder { out, len: 0, delta }
+    }
+
+    /// Bytes written so far.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Begins a chunk: [`Record::Origin`]. Resets the delta state.
+    #[inline(always)]
+    pub fn origin(&mut self, thread: u32, tid: u32, ticks: u64) {
+        *self.delta = Delta { ticks, addr: 0 };
+        self.byte(ORIGIN);
+        self.number(u64::from(thread));
+        self.number(u64::from(tid));
+        self.number(ticks);
+    }
+
+    /// [`Record::Lost`].
+    pub fn lost(&mut self, allocations: u64, frees: u64) {
+        self.byte(LOST);
+        self.number(allocations);
+        self.number(frees);
+    }
+
+    /// [`Record::Code`].
+    pub fn code(&mut self, id: u32, first_line: u32, lengths: [u32; 4]) {
+        self.byte(CODE);
+        self.number(u64::from(id));
+        self.number(u64::from(first_line));
+        for length in lengths {
+            self.number(u64::from(length));
+        }
+    }
+
+    /// The head of a [`Record::CodeBytes`]; the caller then fills the returned
+    /// `len` bytes of text.
+    pub fn code_bytes(&mut self, id: u32, field: CodeField, width: u8, offset: u32, len: usize) -> &mut [u8] {
+        self.byte(CODE_BYTES);
+        self.number(u64::from(id));
+        self.byte(field as u8);
+        self.byte(width);
+        self.number(u64::from(offset));
+        self.number(len as u64);
+        let start = self.len;
+        self.len += len;
+        &mut self.out[start..start + len]
+    }
+
+    /// The tag of an event whose stack did not change.
+    #[inline(always)]
+    pub fn tag(&mut self, kind: Kind) {
+        self.byte(kind as u8);
+    }
+
+    /// The tag of an event whose stack changed; `pushes` frames must follow.
+    #[inline(always)]
+    pub fn tag_stack(&mut self, kind: Kind, pops: u32, pushes: u32) {
+        self.byte(kind as u8 | STACK);
+        self.number(u64::from(pops));
+        self.number(u64::from(pushes));
+    }
+
+    /// One pushed frame.
+    #[inline(always)]
+    pub fn frame(&mut self, code: u32, offset: i32) {
+        self.number(u64::from(code));
+        self.number(zigzag(i64::from(offset)));
+    }
+
+    /// A moment. The clock of a thread does not run backwards; if it did, the
+    /// moment counts as that of the previous event.
+    #[inline(always)]
+    pub fn time(&mut self, ticks: u64) {
+        let since = ticks.saturating_sub(self.delta.ticks);
+        self.delta.ticks += since;
+        self.number(since);
+    }
+
+    /// An address.
+    #[inline(always)]
+    pub fn addr(&mut self, addr: u64) {
+        let difference = addr.wrapping_sub(self.delta.addr);
+        self.delta.addr = addr;
+        self.number(zigzag((difference as i64).rotate_right(3)));
+    }
+
+    /// A size, length or set of flags.
+    #[inline(always)]
+    pub fn number(&mut self, value: u64) {
+        self.len += varint::encode(value, &mut self.out[self.len..]);
+    }
+
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        self.out[self.len] = byte;
+        self.len += 1;
+    }
+}
+
+/// Why bytes are not records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The bytes end inside a record.
+    Short,
+    /// A tag nobody writes, with its value.
+    Tag(u8),
+    /// A number too large for its field.
+    Range,
+}
+
+/// Reads the records of one chunk, in pieces if need be.
+///
+/// It trusts nothing: every answer is within `bytes`, and malformed input ends in
+/// [`Malformed`].
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    delta: Delta,
+    /// The event whose stack was just handed out.
+    pending: Option<Kind>,
+}
+
+impl Decoder {
+    /// At the start of a chunk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one record off the front of `bytes`; `None` at the end.
+    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
+        if let Some(kind) = self.pending.take() {
+            return self.event(kind, bytes).map(Some);
+        }
+        let Some((&tag, rest)) = bytes.split_first() else { return Ok(None) };
+        *bytes = rest;
+        match tag {
+            ORIGIN => self.origin(bytes),
+            LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
+            CODE => code(bytes),
+            CODE_BYTES => code_bytes(bytes),
+            _ => {
+                let kind = Kind::from_tag(tag & !STACK).ok_or(Malformed::Tag(tag))?;
+                debug_assert!(kind as u8 <= KIND_MASK);
+                if tag & STACK == 0 {
+                    self.event(kind, bytes)
+                } else {
+                    self.pending = Some(kind);
+                    stack(bytes)
+                }
+            }
+        }
+        .map(Some)
+    }
+
+    fn origin<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+        let (thread, tid, ticks) = (small(bytes)?, small(bytes)?, number(bytes)?);
+        self.delta = Delta { ticks, addr: 0 };
+        Ok(Record::Origin { thread, tid, ticks })
+    }
+
+    fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+        Ok(match kind {
+            Kind::Free => Record::Free { ticks: self.time(bytes)?, addr: self.addr(bytes)? },
+            Kind::Munmap => Record::Munmap {
+                ticks: self.time(bytes)?,
+                addr: self.addr(bytes)?,
+                size: number(bytes)?,
+            },
+            Kind::Realloc | Kind::Reallocarray => Record::Realloc {
+                kind,
+                before: self.time(bytes)?,
+                old_addr: self.addr(bytes)?,
+                ticks: self.time(bytes)?,
+                addr: self.addr(bytes)?,
+                size: number(bytes)?,
+            },
+            Kind::Mremap => Record::Mremap {
+                before: self.time(bytes)?,
+                old_addr: self.addr(bytes)?,
+                old_size: number(bytes)?,
+                ticks: self.time(bytes)?,
+                addr: self.addr(bytes)?,
+                size: number(bytes)?,
+                flags: number(bytes)?,
+            },
+            _ => Record::Alloc {
+                kind,
+                ticks: self.time(bytes)?,
+                addr: self.addr(bytes)?,
+                size: number(bytes)?,
+            },
+        })
+    }
+
+    fn time(&mut self, bytes: &mut &[u8]) -> Result<u64, Malformed> {
+        self.delta.ticks = self.delta.ticks.checked_add(number(bytes)?).ok_or(Malformed::Range)?;
+        Ok(self.delta.ticks)
+    }
+
+    fn addr(&mut self, bytes: &mut &[u8]) -> Result<u64, Malformed> {
+        let difference = unzigzag(number(bytes)?).rotate_left(3);
+        self.delta.addr = self.delta.addr.wrapping_add(difference as u64);
+        Ok(self.delta.addr)
+    }
+}
+
+fn code<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (id, first_line) = (small(bytes)?, small(bytes)?);
+    let mut lengths = [0; 4];
+    for length in &mut lengths {
+        *length = small(bytes)?;
+    }
+    Ok(Record::Code { id, first_line, lengths })
+}
+
+fn code_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (id, field, width) = (small(bytes)?, byte(bytes)?, byte(bytes)?);
+    let (offset, len) = (small(bytes)?, small(bytes)? as usize);
+    let (text, rest) = bytes.split_at_checked(len).ok_or(Malformed::Short)?;
+    *bytes = rest;
+    Ok(Record::CodeBytes { id, field, width, offset, bytes: text })
+}
+
+fn stack<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (pops, left) = (small(bytes)?, small(bytes)?);
+    let start = *bytes;
+    for _ in 0..left {
+        small(bytes)?;
+        i32::try_from(unzigzag(number(bytes)?)).map_err(|_| Malformed::Range)?;
+    }
+    Ok(Record::Stack { pops, pushes: Frames { bytes: start, left } })
+}
+
+fn byte(bytes: &mut &[u8]) -> Result<u8, Malformed> {
+    let (&first, rest) = bytes.split_first().ok_or(Malformed::Short)?;
+    *bytes = rest;
+    Ok(first)
+}
+
+#[inline(always)]
+fn number(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let (value, len) = varint::decode(bytes).ok_or(Malformed::Short)?;
+    *bytes = &bytes[len..];
+    Ok(value)
+}
+
+fn small(bytes: &mut &[u8]) -> Result<u32, Malformed> {
+    u32::try_from(number(bytes)?).map_err(|_| Malformed::Range)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    fn encode(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+        let mut out = [0; 512];
+        let mut delta = Delta::default();
+        let mut encoder = Encoder::new(&mut out, &mut delta);
+        write(&mut encoder);
+        let len = encoder.len();
+        out[..len].to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Record<'_>>, Malformed> {
+        let mut rest = bytes;
+        let mut decoder = Decoder::new();
+        let mut records = Vec::new();
+        while let Some(record) = decoder.next(&mut rest)? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    #[test]
+    fn events_survive() {
+        let bytes = encode(|e| {
+            e.origin(3, 4711, 1_000_000);
+            e.tag_stack(Kind::Malloc, 0, 2);
+            e.frame(1, -1);
+            e.frame(900, 64);
+            e.time(1_000_010);
+            e.addr(0x7f00_1234_5670);
+            e.number(1024);
+            e.tag(Kind::Free);
+            e.time(1_000_020);
+            e.addr(0x7f00_1234_5670);
+            e.tag(Kind::Realloc);
+            e.time(1_000_030);
+            e.addr(0x10);
+            e.time(1_000_031);
+            e.addr(0x7f00_1234_0001);
+            e.number(7);
+        });
+        let records = decode(&bytes).expect("well-formed");
+        assert_eq!(records[0], Record::Origin { thread: 3, tid: 4711, ticks: 1_000_000 });
+        let Record::Stack { pops: 0, pushes } = records[1] else { panic!("{:?}", records[1]) };
+        assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, 64)]);
+        let (ticks, addr) = (1_000_010, 0x7f00_1234_5670);
+        assert_eq!(records[2], Record::Alloc { kind: Kind::Malloc, ticks, addr, size: 1024 });
+        assert_eq!(records[3], Record::Free { ticks: 1_000_020, addr });
+        let (before, ticks, addr) = (1_000_030, 1_000_031, 0x7f00_1234_0001);
+        let kind = Kind::Realloc;
+        assert_eq!(records[4], Record::Realloc { kind, before, ticks, old_addr: 0x10, addr, size: 7 });
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_stands_still() {
+        let bytes = encode(|e| {
+            e.origin(1, 1, 100);
+            e.tag(Kind::Free);
+            e.time(90);
+            e.addr(16);
+        });
+        assert_eq!(decode(&bytes).expect("well-formed")[1], Record::Free { ticks: 100, addr: 16 });
+    }
+
+    #[test]
+    fn every_cut_is_noticed() {
+        let bytes = encode(|e| {
+            e.code(9, 12, [3, 0, 4, 5]);
+            e.code_bytes(9, CodeField::Name, 1, 0, 3).copy_from_slice(b"abc");
+            e.tag_stack(Kind::Mmap, 2, 1);
+            e.frame(9, 4);
+            e.time(1);
+            e.addr(4096);
+            e.number(8192);
+        });
+        assert_eq!(decode(&bytes).expect("well-formed").len(), 4);
+        let whole: Vec<usize> = (0..=bytes.len()).filter(|&n| decode(&bytes[..n]).is_ok()).collect();
+        assert_eq!(whole.len(), 4, "only the ends of records: {whole:?}");
+    }
+
+    #[test]
+    fn unknown_tags_stop() {
+        assert_eq!(decode(&[0]), Err(Malformed::Tag(0)));
+        assert_eq!(decode(&[0x40 | 1]), Err(Malformed::Tag(0x41)));
+    }
+}

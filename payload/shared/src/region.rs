@@ -1,0 +1,345 @@
+//! The private region: everything in the target that is ours and not shared.
+//!
+//! One anonymous private mapping holds it all, so one `munmap` removes it and a
+//! forked child gets a copy of its own:
+//!
+//! ```text
+//!  GATE     1 page    `enabled`; MADV_WIPEONFORK: a child reads 0
+//!  HEADER   4 pages   Region: offsets, addresses, entries (the undo's register)
+//!  STUB     1 page    read-execute: runs a Program
+//!  PROGRAM  1 page    what the stub shall do, and its answers
+//!  STACK    512 KiB   the stub's stack, with the signal frame at its top
+//!  SLOTS    …         one ThreadSlot a thread, found by thread pointer
+//!  CODES    …         code objects already described
+//!  FRAMES   …         each slot's previous Python stack
+//! ```
+//!
+//! Addresses are those of the target, as integers.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
+pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
+/// Raised with every change of a layout in this crate.
+pub const LAYOUT: u32 = 1;
+/// The low half of the region's address, by which a region is found before its
+/// magic is written.
+pub const ADDRESS_MARK: u64 = 0x5052_0000;
+
+/// Bytes a page on the machines supported.
+pub const PAGE: u64 = 4096;
+/// Offset of the gate page.
+pub const GATE: u64 = 0;
+/// Offset of [`Region`].
+pub const HEADER: u64 = PAGE;
+/// Offset of the stub's code.
+pub const STUB: u64 = 5 * PAGE;
+/// Offset of [`Program`].
+pub const PROGRAM: u64 = 6 * PAGE;
+/// Offset of the stub's stack.
+pub const STACK: u64 = 7 * PAGE;
+/// Bytes of the stub's stack.
+pub const STACK_BYTES: u64 = 512 << 10;
+/// Offset of the thread table.
+pub const SLOTS: u64 = STACK + STACK_BYTES;
+
+/// Entries of the code table.
+pub const CODE_COUNT: u64 = 128 << 10;
+/// How far from its home an entry of a table may lie.
+pub const PROBES: usize = 64;
+/// Python frames remembered a thread; deeper stacks are cut at the root.
+pub const FRAME_COUNT: u64 = 4096;
+/// Most detours.
+pub const ENTRY_COUNT: usize = 128;
+
+/// An offset that a version does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Sizes of a region, derived from the number of thread slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of thread slots, a power of two.
+    pub slot_count: u64,
+}
+
+impl Shape {
+    /// Offset of the code table.
+    pub const fn codes(self) -> u64 {
+        SLOTS + (self.slot_count * size_of::<ThreadSlot>() as u64).next_multiple_of(PAGE)
+    }
+
+    /// Offset of the frames.
+    pub const fn frames(self) -> u64 {
+        self.codes() + CODE_COUNT * size_of::<CodeSlot>() as u64
+    }
+
+    /// Bytes in all.
+    pub const fn total_bytes(self) -> u64 {
+        self.frames() + self.slot_count * FRAME_COUNT * size_of::<Frame>() as u64
+    }
+}
+
+/// How CPython lays out what a frame walk reads. Offsets in bytes; [`ABSENT`]
+/// where a version has no such thing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PyOffsets {
+    /// Address of `PyGILState_GetThisThreadState`; 0: record no Python stacks.
+    pub this_thread_state: u64,
+    /// Address of the word that is non-zero once the runtime finalizes.
+    pub finalizing: u64,
+    /// Address of `PyCode_Type`.
+    pub code_type: u64,
+    /// In the thread state: the frame, or the C frame that holds it.
+    pub tstate_frame: u32,
+    /// In the C frame (3.11, 3.12): the frame.
+    pub cframe_frame: u32,
+    /// In a frame: its code object.
+    pub frame_code: u32,
+    /// In a frame: the frame below.
+    pub frame_previous: u32,
+    /// In a frame: where it executes, see `frame_ip_form`.
+    pub frame_ip: u32,
+    /// See [`ip_form`].
+    pub frame_ip_form: u32,
+    /// In a frame: the byte that says who owns it.
+    pub frame_owner: u32,
+    /// The owner of frames that are not Python's (shims); they are left out.
+    pub frame_owner_hidden: u32,
+    /// In a code object: its first instruction (with a pointer form of ip).
+    pub code_instructions: u32,
+    /// In a code object: `co_name`, a `str`.
+    pub code_name: u32,
+    /// In a code object: `co_qualname`, a `str`.
+    pub code_qualified_name: u32,
+    /// In a code object: `co_filename`, a `str`.
+    pub code_file: u32,
+    /// In a code object: `co_firstlineno`, an `int`.
+    pub code_first_line: u32,
+    /// In a code object: `co_lnotab` or `co_linetable`, a `bytes`.
+    pub code_line_table: u32,
+    /// In a `str`: its length in characters (8 bytes).
+    pub str_length: u32,
+    /// In a `str`: the state word (kind in bits 2–4, compact bit 5, ascii bit 6).
+    pub str_state: u32,
+    /// In a compact ASCII `str`: the characters.
+    pub str_ascii_data: u32,
+    /// In another compact `str`: the characters.
+    pub str_compact_data: u32,
+    /// In a `bytes`: its length (8 bytes).
+    pub bytes_length: u32,
+    /// In a `bytes`: the bytes.
+    pub bytes_data: u32,
+}
+
+/// What `frame_ip` holds.
+pub mod ip_form {
+    /// A pointer to an instruction.
+    pub const POINTER: u32 = 0;
+    /// `int`, an index in bytes (3.8, 3.9).
+    pub const BYTES: u32 = 1;
+    /// `int`, an index in code units of two bytes (3.10).
+    pub const UNITS: u32 = 2;
+}
+
+/// The region's header.
+#[repr(C)]
+pub struct Region {
+    /// [`MAGIC`], written last.
+    pub magic: u64,
+    /// [`LAYOUT`].
+    pub layout: u32,
+    /// Number of [`ThreadSlot`]s, a power of two.
+    pub slot_count: u32,
+    /// Bytes of the region.
+    pub total_bytes: u64,
+    /// Where the ring is mapped; 0 before.
+    pub ring: u64,
+    /// Bytes of the ring's mapping.
+    pub ring_bytes: u64,
+    /// Bytes a chunk.
+    pub chunk_size: u32,
+    /// Number of chunks.
+    pub chunk_count: u32,
+    /// Offset of chunk 0 in the ring.
+    pub ring_data: u64,
+    /// What `dlopen` returned; 0 before.
+    pub library_handle: u64,
+    /// Where the library is loaded.
+    pub library_base: u64,
+    /// Bytes of its mapping.
+    pub library_bytes: u64,
+    /// Where `PyCode_Type.tp_dealloc` is; 0 if not swapped.
+    pub dealloc_slot: u64,
+    /// What it held, and what the hook goes on to.
+    pub dealloc_original: u64,
+    /// What it holds while recording.
+    pub dealloc_hook: u64,
+    /// The target's pid as it sees itself.
+    pub own_pid: u32,
+    /// Offset of the tid from the thread pointer.
+    pub tid_offset: u32,
+    /// How far the time stamp counter is shifted to make a tick.
+    pub tick_shift: u32,
+    /// 1 if `realloc(p, 0)` frees `p` and returns null (glibc).
+    pub realloc_zero_frees: u32,
+    /// Ticks a second, roughly.
+    pub ticks_per_second: u64,
+    /// Ticks a second that all threads together may wait for a free chunk.
+    pub wait_budget_ticks: u64,
+    /// CPython's layout.
+    pub offsets: PyOffsets,
+    /// Number of `entries` in use.
+    pub entry_count: u32,
+    reserved: u32,
+    /// The next code id to give out.
+    pub next_code: AtomicU32,
+    /// The next thread serial to give out.
+    pub next_thread: AtomicU32,
+    /// Raised when a described code object dies.
+    pub code_epoch: AtomicU32,
+    reserved2: u32,
+    /// Start of the second that `wait_spent` belongs to.
+    pub wait_window: AtomicU64,
+    /// Ticks waited in it.
+    pub wait_spent: AtomicU64,
+    /// The detours.
+    pub entries: [Entry; ENTRY_COUNT],
+}
+
+/// One detoured function. The island hands its address to the hook.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The trampoline: the function as it was.
+    pub original: u64,
+    /// Address of [`Region`].
+    pub region: u64,
+    /// The function.
+    pub function: u64,
+    /// First changed byte.
+    pub patch: u64,
+    /// What stood there; `patch_len` bytes count.
+    pub before: [u8; 8],
+    /// What stands there while recording.
+    pub after: [u8; 8],
+    /// The island's mapping.
+    pub island: u64,
+    /// Its length in bytes.
+    pub island_bytes: u32,
+    /// 1, or 5 where every thread was stopped.
+    pub patch_len: u8,
+    /// [`crate::kind::Kind`].
+    pub kind: u8,
+    reserved: [u8; 2],
+}
+
+/// A thread's state. Only its owner writes it, but for the claim.
+#[repr(C, align(64))]
+pub struct ThreadSlot {
+    /// Thread pointer; 0: never used, 1: given up.
+    pub thread_pointer: AtomicU64,
+    /// tid of the thread that may use the slot.
+    pub owner: AtomicU32,
+    /// 1 while the thread is in a hook. The attacher reads it.
+    pub inside: AtomicU32,
+    /// Stack pointer at the outermost hook's entry.
+    pub entry_sp: u64,
+    /// Serial number of the thread.
+    pub serial: u32,
+    /// Index of the open chunk; [`ABSENT`] if none.
+    pub chunk: u32,
+    /// Bytes written to it.
+    pub written: u32,
+    /// Frames remembered.
+    pub depth: u32,
+    /// Of these, root side, the decoder of the open chunk has.
+    pub sent: u32,
+    /// Frames the decoder has.
+    pub wire_depth: u32,
+    /// The code epoch that the frames belong to.
+    pub epoch: u32,
+    /// 1 if the frames were cut at the root.
+    pub truncated: u32,
+    /// Delta state of the open chunk.
+    pub delta: crate::record::Delta,
+    /// Allocations lost and not yet reported in the stream.
+    pub lost_allocations: u64,
+    /// Frees lost and not yet reported in the stream.
+    pub lost_frees: u64,
+}
+
+/// One Python frame as it was at the thread's previous event, root side first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Frame {
+    /// Its address.
+    pub addr: u64,
+    /// Its code object.
+    pub code: u64,
+    /// Its raw instruction field.
+    pub ip: u64,
+    /// The code's id; 0 not known yet, [`HIDDEN`] not shown.
+    pub id: u32,
+    /// Visible frames from the root up to and with this one.
+    pub visible: u32,
+}
+
+/// The id of a frame that is not Python's own.
+pub const HIDDEN: u32 = u32::MAX;
+
+/// An entry of the code table.
+#[repr(C)]
+pub struct CodeSlot {
+    /// Address of the code object; 0 never used, 1 given up.
+    pub code: AtomicU64,
+    /// Its id, valid once non-zero.
+    pub id: AtomicU32,
+    reserved: u32,
+}
+
+/// What the stub executes: steps in order, each answer in place.
+#[repr(C)]
+pub struct Program {
+    /// Set to 1 by the stub when it is through.
+    pub done: u64,
+    /// Number of steps.
+    pub len: u64,
+    /// The steps.
+    pub steps: [Step; STEP_COUNT],
+    /// Texts that steps point to.
+    pub text: [u8; 512],
+}
+
+/// Most steps of a program.
+pub const STEP_COUNT: usize = 40;
+
+/// One step of a [`Program`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// See [`step`].
+    pub what: u64,
+    /// System call number, function address, or address of a word.
+    pub target: u64,
+    /// Arguments; a swap takes the expected and the new value.
+    pub args: [u64; 6],
+    /// The result (a swap: what the word held).
+    pub result: u64,
+}
+
+/// What a step does.
+pub mod step {
+    /// A raw system call.
+    pub const SYSCALL: u64 = 0;
+    /// A call of a function in the System V convention.
+    pub const CALL: u64 = 1;
+    /// An atomic compare-and-swap of an aligned word.
+    pub const SWAP: u64 = 2;
+}
+
+const _: () = assert!(size_of::<Region>() as u64 <= STUB - HEADER);
+const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
+const _: () = assert!(size_of::<Entry>() == 64);
+const _: () = assert!(size_of::<ThreadSlot>() == 128);
+const _: () = assert!(size_of::<Frame>() == 32);

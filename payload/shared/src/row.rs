@@ -1,0 +1,1 @@
+//! Rows of an unwind table and their execution.

@@ -1,0 +1,71 @@
+//! LEB128 integers and the zigzag mapping, bounded on both sides.
+
+/// The most bytes that [`encode`] writes.
+pub const MAX_LEN: usize = 10;
+
+/// Writes `value` at the start of `out` and returns its length in bytes.
+///
+/// # Panics
+/// If `out` is shorter than the encoding; callers reserve [`MAX_LEN`].
+#[inline(always)]
+pub fn encode(mut value: u64, out: &mut [u8]) -> usize {
+    let mut len = 0;
+    while value >= 0x80 {
+        out[len] = value as u8 | 0x80;
+        value >>= 7;
+        len += 1;
+    }
+    out[len] = value as u8;
+    len + 1
+}
+
+/// Reads one integer from the front of `bytes`: its value and its length.
+/// `None` when the bytes end early or do not fit in 64 bits.
+#[inline(always)]
+pub fn decode(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for (index, &byte) in bytes.iter().enumerate().take(MAX_LEN) {
+        if index == MAX_LEN - 1 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
+/// Maps small signed numbers of either sign to small unsigned ones.
+#[inline(always)]
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+#[inline(always)]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_survive() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut out = [0; MAX_LEN];
+            let len = encode(value, &mut out);
+            assert_eq!(decode(&out[..len]), Some((value, len)));
+            assert_eq!(decode(&out[..len - 1]), None);
+            assert_eq!(zigzag(unzigzag(value)), value);
+        }
+    }
+
+    #[test]
+    fn overlong_is_refused() {
+        assert_eq!(decode(&[0xff; 11]), None);
+        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), None);
+    }
+}
