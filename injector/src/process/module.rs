@@ -60,8 +60,10 @@ impl Module {
         let elf = Elf::parse(&data).map_err(invalid)?;
         let load = elf.program_headers.iter().find(|h| h.p_type == PT_LOAD && h.p_offset <= first.offset);
         let load = load.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        let load_bias = first.range.start.wrapping_sub(first.offset).wrapping_sub(load.p_vaddr - load.p_offset);
-        let own: Vec<_> = maps.0.iter().filter(|m| m.inode == first.inode && m.device == first.device).collect();
+        let load_bias =
+            first.range.start.wrapping_sub(first.offset).wrapping_sub(load.p_vaddr - load.p_offset);
+        let own: Vec<_> =
+            maps.0.iter().filter(|m| m.inode == first.inode && m.device == first.device).collect();
         let symbols = defined_symbols(&elf, load_bias);
         let build_id = build_id(&elf, &data);
         Ok(Module {

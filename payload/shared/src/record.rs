@@ -383,11 +383,9 @@ impl Decoder {
     fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
         Ok(match kind {
             Kind::Free => Record::Free { ticks: self.time(bytes)?, addr: self.addr(bytes)? },
-            Kind::Munmap => Record::Munmap {
-                ticks: self.time(bytes)?,
-                addr: self.addr(bytes)?,
-                size: number(bytes)?,
-            },
+            Kind::Munmap => {
+                Record::Munmap { ticks: self.time(bytes)?, addr: self.addr(bytes)?, size: number(bytes)? }
+            }
             Kind::Realloc | Kind::Reallocarray => Record::Realloc {
                 kind,
                 before: self.time(bytes)?,
