@@ -16,6 +16,7 @@
 //!
 //! Addresses are those of the target, as integers.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
@@ -234,39 +235,55 @@ pub struct Entry {
     reserved: [u8; 2],
 }
 
-/// A thread's state. Only its owner writes it, but for the claim.
+/// A thread's state. Besides the atomics only its owner touches it.
 #[repr(C, align(64))]
 pub struct ThreadSlot {
     /// Thread pointer; 0: never used, 1: given up.
     pub thread_pointer: AtomicU64,
     /// tid of the thread that may use the slot.
     pub owner: AtomicU32,
-    /// 1 while the thread is in a hook. The attacher reads it.
+    /// See [`inside`]. The attacher reads it.
     pub inside: AtomicU32,
     /// Stack pointer at the outermost hook's entry.
-    pub entry_sp: u64,
+    pub entry_sp: Cell<u64>,
+    /// Earliest tick of the event at hand.
+    pub began: Cell<u64>,
+    /// Raised by every outermost hook; tells one that was overtaken.
+    pub turn: Cell<u32>,
     /// Serial number of the thread.
-    pub serial: u32,
+    pub serial: Cell<u32>,
     /// Index of the open chunk; [`ABSENT`] if none.
-    pub chunk: u32,
+    pub chunk: Cell<u32>,
     /// Bytes written to it.
-    pub written: u32,
+    pub written: Cell<u32>,
     /// Frames remembered.
-    pub depth: u32,
+    pub depth: Cell<u32>,
     /// Of these, root side, the decoder of the open chunk has.
-    pub sent: u32,
+    pub sent: Cell<u32>,
     /// Frames the decoder has.
-    pub wire_depth: u32,
+    pub wire_depth: Cell<u32>,
     /// The code epoch that the frames belong to.
-    pub epoch: u32,
+    pub epoch: Cell<u32>,
     /// 1 if the frames were cut at the root.
-    pub truncated: u32,
+    pub truncated: Cell<u32>,
+    /// 1 if the frames on the wire were cut at the root.
+    pub wire_truncated: Cell<u32>,
     /// Delta state of the open chunk.
-    pub delta: crate::record::Delta,
+    pub delta: Cell<crate::record::Delta>,
     /// Allocations lost and not yet reported in the stream.
-    pub lost_allocations: u64,
+    pub lost_allocations: Cell<u64>,
     /// Frees lost and not yet reported in the stream.
-    pub lost_frees: u64,
+    pub lost_frees: Cell<u64>,
+}
+
+/// What [`ThreadSlot::inside`] says.
+pub mod inside {
+    /// The thread is in no hook.
+    pub const OUT: u32 = 0;
+    /// It is in the hooked function itself, called by a hook.
+    pub const CALLING: u32 = 1;
+    /// It writes a record.
+    pub const RECORDING: u32 = 2;
 }
 
 /// One Python frame as it was at the thread's previous event, root side first.
