@@ -130,9 +130,9 @@ fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     if ring.owner.load(Relaxed) & ring::OWNER_DIED != 0 {
         return None;
     }
-    let start = ring.cursor.load(Relaxed);
-    for step in 0..region.chunk_count {
-        let index = start.wrapping_add(step) % region.chunk_count;
+    let cursor = ring.cursor.load(Relaxed);
+    let start = if cursor < region.chunk_count { cursor } else { 0 };
+    for index in (start..region.chunk_count).chain(0..start) {
         let chunk = chunk_header(region, index);
         if chunk.state.load(Relaxed) == ring::FREE
             && chunk.state.compare_exchange(ring::FREE, ring::state(ring::OPEN, tid), AcqRel, Relaxed).is_ok()

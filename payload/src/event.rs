@@ -8,7 +8,7 @@
 
 use crate::chunk::{self, Purpose};
 use crate::machine;
-use crate::walk;
+use crate::walk::{self, Frames};
 use crate::{codes, memory, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::compiler_fence;
@@ -107,12 +107,12 @@ impl Event {
     #[inline(always)]
     fn stacked(&self, kind: Kind, write: impl Fn(&mut Encoder)) -> Option<()> {
         let (region, slot) = (self.region, self.slot);
-        let frames = walk::frames(region, slot);
-        walk::update(region, slot, frames);
-        if is_sent(slot, frames) {
+        let mut frames = walk::frames(region, slot);
+        walk::update(region, slot, &mut frames);
+        if is_sent(slot, &frames) {
             chunk::reserve(region, slot, EVENT_MAX as u32, Purpose::Allocation)?;
             // Only a new chunk changes the answer.
-            if is_sent(slot, frames) {
+            if is_sent(slot, &frames) {
                 if self.is_current() {
                     chunk::append(region, slot, |encoder| {
                         encoder.tag(kind);
@@ -123,7 +123,7 @@ impl Event {
                 return Some(());
             }
         }
-        self.restacked(kind, write, frames)
+        self.restacked(kind, write, &mut frames)
     }
 
     /// The stack differs from the decoder's: send the difference.
@@ -132,7 +132,7 @@ impl Event {
         &self,
         kind: Kind,
         write: impl Fn(&mut Encoder),
-        frames: &'static mut [Frame],
+        frames: &mut Frames,
     ) -> Option<()> {
         let (region, slot) = (self.region, self.slot);
         name_frames(region, slot, frames)?;
@@ -223,7 +223,7 @@ fn forget(region: &Region, slot: &ThreadSlot) {
 
 /// Whether the decoder's stack is the thread's.
 #[inline(always)]
-fn is_sent(slot: &ThreadSlot, frames: &[Frame]) -> bool {
+fn is_sent(slot: &ThreadSlot, frames: &Frames) -> bool {
     let depth = slot.depth.get();
     slot.sent.get() == depth
         && slot.wire_truncated.get() == slot.truncated.get()
@@ -231,7 +231,7 @@ fn is_sent(slot: &ThreadSlot, frames: &[Frame]) -> bool {
 }
 
 /// Gives every frame that is to be sent its code id, describing new ones.
-fn name_frames(region: &Region, slot: &ThreadSlot, frames: &mut [Frame]) -> Option<()> {
+fn name_frames(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
     // Describing may begin a new chunk, and then frames below need a name too.
     let mut first = slot.sent.get();
     while let Some(index) = (first..slot.depth.get()).find(|&i| frames[i as usize].id == 0) {
@@ -244,11 +244,8 @@ fn name_frames(region: &Region, slot: &ThreadSlot, frames: &mut [Frame]) -> Opti
 
 /// Visible frames among the first `count`.
 #[inline(always)]
-fn visible(frames: &[Frame], count: u32) -> u32 {
-    match frames.get((count as usize).wrapping_sub(1)) {
-        Some(frame) => frame.visible,
-        None => 0,
-    }
+fn visible(frames: &Frames, count: u32) -> u32 {
+    if count == 0 { 0 } else { frames[count as usize - 1].visible }
 }
 
 /// What turns the decoder's stack into the thread's.
@@ -266,7 +263,7 @@ struct Difference {
 }
 
 impl Difference {
-    fn new(region: &Region, slot: &ThreadSlot, frames: &[Frame]) -> Difference {
+    fn new(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
         let (sent, depth) = (slot.sent.get(), slot.depth.get());
         let cut = slot.truncated.get() != 0;
         let keeps = sent > 0 && (slot.wire_truncated.get() != 0) == cut;
@@ -290,7 +287,7 @@ impl Difference {
     }
 
     /// Keeps only the leaf side that fits in an empty chunk.
-    fn shorten(&mut self, slot: &ThreadSlot, frames: &[Frame], depth: u32, room: u32) {
+    fn shorten(&mut self, slot: &ThreadSlot, frames: &Frames, depth: u32, room: u32) {
         let wanted = visible(frames, depth) - (room - 1);
         while visible(frames, self.from) < wanted {
             self.from += 1;
@@ -308,12 +305,15 @@ impl Difference {
         EVENT_MAX as u32 + self.pushes() * FRAME_MAX as u32
     }
 
-    fn write(&self, region: &Region, frames: &[Frame], depth: u32, encoder: &mut Encoder) {
+    fn write(&self, region: &Region, frames: &Frames, depth: u32, encoder: &mut Encoder) {
         if self.push_cut {
             encoder.frame(TRUNCATED, -1);
         }
-        for frame in frames.iter().take(depth as usize).skip(self.from as usize).filter(|f| f.id != HIDDEN) {
-            encoder.frame(frame.id, instruction_offset(region, frame));
+        for index in self.from..depth {
+            let frame = &frames[index as usize];
+            if frame.id != HIDDEN {
+                encoder.frame(frame.id, instruction_offset(region, frame));
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 
 use crate::memory::{is_plausible, load};
 use crate::{chunk, codes, thread};
+use core::ops::{Index, IndexMut};
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::region::{
     ABSENT, FRAME_COUNT, Frame, HIDDEN, PyOffsets, Region, Shape, ThreadSlot, ip_form,
@@ -27,20 +28,40 @@ const SEARCH: usize = 32;
 /// In every object: its type.
 const OBJECT_TYPE: u64 = 8;
 
+/// A thread's remembered frames. Indices wrap around, so that no access needs a
+/// check that could fail.
+pub struct Frames(&'static mut [Frame; CAPACITY]);
+
+impl Index<usize> for Frames {
+    type Output = Frame;
+
+    #[inline(always)]
+    fn index(&self, index: usize) -> &Frame {
+        &self.0[index % CAPACITY]
+    }
+}
+
+impl IndexMut<usize> for Frames {
+    #[inline(always)]
+    fn index_mut(&mut self, index: usize) -> &mut Frame {
+        &mut self.0[index % CAPACITY]
+    }
+}
+
 /// The slot's remembered frames.
 #[inline(always)]
-pub fn frames(region: &Region, slot: &ThreadSlot) -> &'static mut [Frame] {
+pub fn frames(region: &Region, slot: &ThreadSlot) -> Frames {
     let shape = Shape { slot_count: u64::from(region.slot_count) };
     let base = thread::slots(region) - prof_shared::region::SLOTS + shape.frames();
     let own = u64::from(thread::index(region, slot)) * FRAME_COUNT * size_of::<Frame>() as u64;
     // SAFETY: the region holds that many frames for each slot, and only the slot's
     // thread, which is this one, touches them.
-    unsafe { core::slice::from_raw_parts_mut((base + own) as *mut Frame, CAPACITY) }
+    Frames(unsafe { &mut *((base + own) as *mut [Frame; CAPACITY]) })
 }
 
 /// Brings the remembered stack up to date; lowers `sent` to what is unchanged.
 #[inline(always)]
-pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut [Frame]) {
+pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
     let leaf = leaf(&region.offsets);
     let epoch = region.code_epoch.load(Relaxed);
     if slot.epoch.get() != epoch {
@@ -119,7 +140,7 @@ enum End {
 
 struct Walk<'a> {
     offsets: &'a PyOffsets,
-    frames: &'a mut [Frame],
+    frames: &'a mut Frames,
     /// Remembered frames that count.
     kept: usize,
     /// The lowest whose code changed.
@@ -289,7 +310,7 @@ unsafe fn read(offsets: &PyOffsets, addr: u64) -> Option<Frame> {
 /// After the death of a code object: its id is no longer that of its address.
 #[cold]
 #[inline(never)]
-fn forget_dead_codes(region: &Region, slot: &ThreadSlot, frames: &mut [Frame]) {
+fn forget_dead_codes(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
     for index in 0..slot.depth.get() {
         let frame = &mut frames[index as usize];
         if frame.id != HIDDEN && codes::lookup(region, frame.code) != frame.id {

@@ -202,8 +202,8 @@ pub struct Delta {
     addr: u64,
 }
 
-/// Appends records to a buffer. It never checks for room beyond the slice's own
-/// bounds: the caller reserves the `*_MAX` sizes above.
+/// Appends records to a buffer. What finds no room is dropped without a panic: the
+/// caller reserves the `*_MAX` sizes above.
 pub struct Encoder<'a> {
     out: &'a mut [u8],
     len: usize,
@@ -266,7 +266,7 @@ impl<'a> Encoder<'a> {
         self.number(len as u64);
         let start = self.len;
         self.len += len;
-        &mut self.out[start..start + len]
+        self.out.get_mut(start..start + len).unwrap_or_default()
     }
 
     /// The tag of an event whose stack did not change.
@@ -310,12 +310,14 @@ impl<'a> Encoder<'a> {
     /// A size, length or set of flags.
     #[inline(always)]
     pub fn number(&mut self, value: u64) {
-        self.len += varint::encode(value, &mut self.out[self.len..]);
+        self.len += varint::encode(value, self.out.get_mut(self.len..).unwrap_or_default());
     }
 
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        self.out[self.len] = byte;
+        if let Some(place) = self.out.get_mut(self.len) {
+            *place = byte;
+        }
         self.len += 1;
     }
 }
