@@ -170,7 +170,9 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
     // enough for every event whose call has not returned yet.
     let now = machine::stamp_before() >> region.tick_shift;
     let ticks = slot.began.get().min(now);
-    append(region, slot, |encoder| encoder.origin(slot.serial.get(), tid, ticks));
+    let sequence = slot.chunks.get();
+    slot.chunks.set(sequence + 1);
+    append(region, slot, |encoder| encoder.origin(slot.serial.get(), tid, sequence, ticks));
 }
 
 fn report_losses(region: &Region, slot: &ThreadSlot) {

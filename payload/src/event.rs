@@ -128,12 +128,7 @@ impl Event {
 
     /// The stack differs from the decoder's: send the difference.
     #[inline(never)]
-    fn restacked(
-        &self,
-        kind: Kind,
-        write: impl Fn(&mut Encoder),
-        frames: &mut Frames,
-    ) -> Option<()> {
+    fn restacked(&self, kind: Kind, write: impl Fn(&mut Encoder), frames: &mut Frames) -> Option<()> {
         let (region, slot) = (self.region, self.slot);
         name_frames(region, slot, frames)?;
         chunk::reserve(region, slot, Difference::new(region, slot, frames).bytes(), Purpose::Allocation)?;

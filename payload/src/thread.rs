@@ -77,7 +77,7 @@ fn begin(region: &Region, slot: &'static ThreadSlot, previous: u32) -> &'static 
     slot.serial.set(region.next_thread.fetch_add(1, Relaxed));
     slot.inside.store(inside::OUT, Relaxed);
     slot.chunk.set(ABSENT);
-    for counter in [&slot.depth, &slot.sent, &slot.wire_depth, &slot.epoch, &slot.truncated] {
+    for counter in [&slot.depth, &slot.sent, &slot.wire_depth, &slot.epoch, &slot.truncated, &slot.chunks] {
         counter.set(0);
     }
     slot.wire_truncated.set(0);

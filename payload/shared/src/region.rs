@@ -252,6 +252,8 @@ pub struct ThreadSlot {
     pub turn: Cell<u32>,
     /// Serial number of the thread.
     pub serial: Cell<u32>,
+    /// Chunks begun.
+    pub chunks: Cell<u32>,
     /// Index of the open chunk; [`ABSENT`] if none.
     pub chunk: Cell<u32>,
     /// Bytes written to it.
