@@ -26,6 +26,14 @@ pub unsafe fn thread_word(offset: u32) -> u32 {
     word
 }
 
+/// `value`, of which the compiler then knows nothing.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
 /// The stack pointer.
 #[inline(always)]
 pub fn stack_pointer() -> u64 {

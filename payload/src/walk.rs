@@ -14,6 +14,7 @@
 //! Branch prediction overlaps these loads, and no frame is touched that may be
 //! gone (from 3.11 on chunks of the data stack are unmapped on the way up).
 
+use crate::machine::opaque;
 use crate::memory::{is_plausible, load};
 use crate::{chunk, codes, thread};
 use core::ops::{Index, IndexMut};
@@ -68,13 +69,8 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
         forget_dead_codes(region, slot, frames);
         slot.epoch.set(epoch);
     }
-    let mut walk = Walk {
-        offsets: &region.offsets,
-        frames,
-        kept: slot.depth.get() as usize,
-        recount: CAPACITY,
-        tail: CAPACITY,
-    };
+    let (kept, recount, tail) = (slot.depth.get() as usize, CAPACITY, CAPACITY);
+    let mut walk = Walk { fields: Fields::new(&region.offsets), frames, kept, recount, tail };
     let mut same = slot.sent.get() as usize;
     let end = match walk.collect(leaf) {
         End::Root => End::Root,
@@ -98,7 +94,7 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
 /// then thread states of daemon threads may be freed at any moment.
 #[inline(always)]
 fn leaf(offsets: &PyOffsets) -> u64 {
-    if offsets.this_thread_state == 0 || is_finalizing(offsets) {
+    if offsets.this_thread_state == 0 || Fields::new(offsets).is_finalizing() {
         return 0;
     }
     // SAFETY: the attacher resolved it: `PyThreadState *PyGILState_GetThisThreadState(void)`,
@@ -121,12 +117,6 @@ fn leaf(offsets: &PyOffsets) -> u64 {
     }
 }
 
-#[inline(always)]
-fn is_finalizing(offsets: &PyOffsets) -> bool {
-    // SAFETY: a static of the interpreter.
-    unsafe { load::<u64>(offsets.finalizing) != 0 }
-}
-
 /// How a walk ended.
 enum End {
     /// At the root: all frames are new.
@@ -139,7 +129,7 @@ enum End {
 }
 
 struct Walk<'a> {
-    offsets: &'a PyOffsets,
+    fields: Fields,
     frames: &'a mut Frames,
     /// Remembered frames that count.
     kept: usize,
@@ -161,12 +151,12 @@ impl Walk<'_> {
             if self.is_remembered(self.kept, frame) {
                 return End::Joined;
             }
-            if !is_plausible(frame) || is_finalizing(self.offsets) {
+            if !is_plausible(frame) || self.fields.is_finalizing() {
                 self.kept = 0;
                 return End::Cut;
             }
             // SAFETY: linked from the thread state or from a frame above it.
-            let previous = unsafe { load(frame + u64::from(self.offsets.frame_previous)) };
+            let previous = unsafe { load(frame + self.fields.previous) };
             if !self.is_remembered(self.kept, previous) && self.search(frame) {
                 return End::Joined;
             }
@@ -199,7 +189,7 @@ impl Walk<'_> {
     #[inline(always)]
     fn push(&mut self, addr: u64) -> bool {
         // SAFETY: as in `collect`.
-        let Some(frame) = (unsafe { read(self.offsets, addr) }) else { return false };
+        let Some(frame) = (unsafe { self.fields.read(addr) }) else { return false };
         self.tail -= 1;
         self.frames[self.tail] = frame;
         true
@@ -208,32 +198,37 @@ impl Walk<'_> {
     /// Compares the remembered frames with memory, from the join down.
     #[inline(always)]
     fn compare(&mut self, same: &mut usize) -> End {
-        let mut index = self.kept;
-        while index > 0 {
-            if is_finalizing(self.offsets) {
+        let fields = self.fields;
+        let Some(remembered) = self.frames.0.get_mut(..self.kept) else { return End::Joined };
+        let mut index = remembered.len();
+        let mut link = remembered.last().map_or(0, |joined| joined.addr);
+        for frame in remembered.iter_mut().rev() {
+            index -= 1;
+            // Were the comparison plain, the compiler would load through `link`.
+            if opaque(frame.addr) != link {
+                return End::Joined;
+            }
+            if fields.is_finalizing() {
                 self.kept = 0;
                 return End::Cut;
             }
-            index -= 1;
-            let below = if index > 0 { self.frames[index - 1].addr } else { 0 };
-            let frame = &mut self.frames[index];
             // SAFETY: the frame above, or the thread state, links to this address now.
-            let (code, ip, previous) = unsafe { look(self.offsets, frame.addr) };
-            if code != frame.code {
+            let (code, ip, previous) = unsafe { fields.look(frame.addr) };
+            link = previous;
+            if code == frame.code && ip == frame.ip {
+                continue;
+            }
+            *same = (*same).min(index);
+            if code == frame.code {
+                frame.ip = ip;
+            } else {
                 // SAFETY: as above.
-                let Some(changed) = (unsafe { read(self.offsets, frame.addr) }) else { return End::Joined };
+                let Some(changed) = (unsafe { fields.read(frame.addr) }) else { return End::Joined };
                 *frame = changed;
                 self.recount = index;
-                *same = (*same).min(index);
-            } else if ip != frame.ip {
-                frame.ip = ip;
-                *same = (*same).min(index);
-            }
-            if previous != below {
-                return End::Joined;
             }
         }
-        End::Root
+        if link == 0 { End::Root } else { End::Joined }
     }
 
     /// Walks without memory, for a chain that was relinked in the middle.
@@ -271,39 +266,67 @@ impl Walk<'_> {
     }
 }
 
-/// Code, raw instruction field and previous frame.
-///
-/// # Safety
-/// `addr` is a live frame of this thread.
-#[inline(always)]
-unsafe fn look(offsets: &PyOffsets, addr: u64) -> (u64, u64, u64) {
-    // SAFETY: the caller's promise, and offsets verified against this process.
-    unsafe {
-        let at = addr + u64::from(offsets.frame_ip);
-        let ip =
-            if offsets.frame_ip_form == ip_form::POINTER { load(at) } else { u64::from(load::<u32>(at)) };
-        let code = load(addr + u64::from(offsets.frame_code));
-        (code, ip, load(addr + u64::from(offsets.frame_previous)))
-    }
+/// The numbers that the loops need, by value: the compiler keeps them in registers.
+#[derive(Clone, Copy)]
+struct Fields {
+    finalizing: u64,
+    code: u64,
+    previous: u64,
+    ip: u64,
+    ip_is_pointer: bool,
+    owner: Option<(u64, u8)>,
+    code_type: u64,
 }
 
-/// A frame with its code checked; `None` if it is not a frame.
-///
-/// # Safety
-/// `addr` is a live frame of this thread.
-#[inline(always)]
-unsafe fn read(offsets: &PyOffsets, addr: u64) -> Option<Frame> {
-    // SAFETY: the caller's promise; a plausible code pointer of a live frame is an
-    // object, whose type word may be read.
-    unsafe {
-        let (code, ip, _) = look(offsets, addr);
-        let hidden = offsets.frame_owner != ABSENT
-            && u32::from(load::<u8>(addr + u64::from(offsets.frame_owner))) == offsets.frame_owner_hidden;
-        if hidden {
-            return Some(Frame { addr, code, ip, id: HIDDEN, visible: 0 });
+impl Fields {
+    fn new(offsets: &PyOffsets) -> Fields {
+        let owner = (u64::from(offsets.frame_owner), offsets.frame_owner_hidden as u8);
+        Fields {
+            finalizing: offsets.finalizing,
+            code: u64::from(offsets.frame_code),
+            previous: u64::from(offsets.frame_previous),
+            ip: u64::from(offsets.frame_ip),
+            ip_is_pointer: offsets.frame_ip_form == ip_form::POINTER,
+            owner: (offsets.frame_owner != ABSENT).then_some(owner),
+            code_type: offsets.code_type,
         }
-        let is_code = is_plausible(code) && load::<u64>(code + OBJECT_TYPE) == offsets.code_type;
-        is_code.then_some(Frame { addr, code, ip, id: 0, visible: 0 })
+    }
+
+    #[inline(always)]
+    fn is_finalizing(&self) -> bool {
+        // SAFETY: a static of the interpreter.
+        unsafe { load::<u64>(self.finalizing) != 0 }
+    }
+
+    /// Code, raw instruction field and previous frame.
+    ///
+    /// # Safety
+    /// `addr` is a live frame of this thread.
+    #[inline(always)]
+    unsafe fn look(&self, addr: u64) -> (u64, u64, u64) {
+        // SAFETY: the caller's promise, and offsets verified against this process.
+        unsafe {
+            let at = addr + self.ip;
+            let ip = if self.ip_is_pointer { load(at) } else { u64::from(load::<u32>(at)) };
+            (load(addr + self.code), ip, load(addr + self.previous))
+        }
+    }
+
+    /// A frame with its code checked; `None` if it is not a frame.
+    ///
+    /// # Safety
+    /// `addr` is a live frame of this thread.
+    #[inline(always)]
+    unsafe fn read(&self, addr: u64) -> Option<Frame> {
+        // SAFETY: the caller's promise; a plausible code pointer of a live frame is an
+        // object, whose type word may be read.
+        unsafe {
+            let (code, ip, _) = self.look(addr);
+            let hidden = self.owner.is_some_and(|(owner, hidden)| load::<u8>(addr + owner) == hidden);
+            let is_code = || is_plausible(code) && load::<u64>(code + OBJECT_TYPE) == self.code_type;
+            let id = if hidden { HIDDEN } else { 0 };
+            (hidden || is_code()).then_some(Frame { addr, code, ip, id, visible: 0 })
+        }
     }
 }
 
