@@ -235,6 +235,43 @@ pub struct Entry {
     reserved: [u8; 2],
 }
 
+impl Entry {
+    /// As it lies in the region.
+    pub fn to_bytes(&self) -> [u8; size_of::<Entry>()] {
+        let mut bytes = [0; size_of::<Entry>()];
+        let words = [self.original, self.region, self.function, self.patch];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[32..40].copy_from_slice(&self.before);
+        bytes[40..48].copy_from_slice(&self.after);
+        bytes[48..56].copy_from_slice(&self.island.to_ne_bytes());
+        bytes[56..60].copy_from_slice(&self.island_bytes.to_ne_bytes());
+        bytes[60] = self.patch_len;
+        bytes[61] = self.kind;
+        bytes
+    }
+
+    /// The inverse of [`Entry::to_bytes`].
+    pub fn from_bytes(bytes: &[u8; size_of::<Entry>()]) -> Entry {
+        let eight = |at: usize| core::array::from_fn(|i| bytes[at + i]);
+        let word = |at: usize| u64::from_ne_bytes(eight(at));
+        Entry {
+            original: word(0),
+            region: word(8),
+            function: word(16),
+            patch: word(24),
+            before: eight(32),
+            after: eight(40),
+            island: word(48),
+            island_bytes: word(56) as u32,
+            patch_len: bytes[60],
+            kind: bytes[61],
+            reserved: [0; 2],
+        }
+    }
+}
+
 /// A thread's state. Besides the atomics only its owner touches it.
 #[repr(C, align(64))]
 pub struct ThreadSlot {
@@ -362,3 +399,40 @@ const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
 const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(size_of::<ThreadSlot>() == 128);
 const _: () = assert!(size_of::<Frame>() == 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn entries_survive_as_bytes() {
+        let entry = Entry {
+            original: 1,
+            region: 2,
+            function: 3,
+            patch: 4,
+            before: *b"abcdefgh",
+            after: *b"ijklmnop",
+            island: u64::MAX,
+            island_bytes: 0x1234_5678,
+            patch_len: 5,
+            kind: 14,
+            reserved: [0; 2],
+        };
+        assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
+        let fields = [
+            (offset_of!(Entry, original), 0),
+            (offset_of!(Entry, region), 8),
+            (offset_of!(Entry, function), 16),
+            (offset_of!(Entry, patch), 24),
+            (offset_of!(Entry, before), 32),
+            (offset_of!(Entry, after), 40),
+            (offset_of!(Entry, island), 48),
+            (offset_of!(Entry, island_bytes), 56),
+            (offset_of!(Entry, patch_len), 60),
+            (offset_of!(Entry, kind), 61),
+        ];
+        assert!(fields.iter().all(|(real, written)| real == written), "{fields:?}");
+    }
+}
