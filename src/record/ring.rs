@@ -21,6 +21,8 @@ pub struct Piece {
     pub offset: u32,
     /// Records, committed by the target.
     pub bytes: Vec<u8>,
+    /// Whether the chunk gets no more.
+    pub is_last: bool,
 }
 
 /// What the target counted in the ring's header.
@@ -149,7 +151,7 @@ impl Ring {
         let offset = drained.bytes;
         drained.bytes = committed;
         let serial = drained.serial;
-        Some(Piece { chunk: serial, offset, bytes: self.copy(index, offset, len) })
+        Some(Piece { chunk: serial, offset, bytes: self.copy(index, offset, len), is_last: state == ring::FULL })
     }
 
     fn copy(&self, index: usize, offset: u32, len: u32) -> Vec<u8> {
