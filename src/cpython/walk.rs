@@ -1,0 +1,237 @@
+//! Walks every thread's Python stack from outside, through the same offsets that
+//! the payload gets.
+//!
+//! ```text
+//!  _PyRuntime ─► interpreter ─► thread state ─► frame ─► frame ─► 0
+//!                    ▼              ▼             ▼
+//!                   next           next          code ─► name, file, lines
+//! ```
+//!
+//! The process runs on meanwhile, so a single walk may meet a frame that has just
+//! gone: damage of one thread is kept with that thread, and [`verify`] asks again
+//! before it calls the offsets wrong. Lists are bounded; a cycle is damage.
+
+use super::object::{Code, Objects};
+use super::offsets::Layout;
+use super::{Version, lines};
+use prof_injector::process::Memory;
+use prof_shared::region::{ABSENT, FRAME_COUNT, ip_form};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+pub use super::object::Damage;
+
+const INTERPRETERS_MAX: usize = 1 << 10;
+const THREADS_MAX: usize = 1 << 16;
+const FRAMES_MAX: usize = FRAME_COUNT as usize;
+const CODE_BYTES_MAX: i64 = 1 << 28;
+
+/// How often a walk is tried before its damage is believed.
+const ATTEMPTS: usize = 100;
+
+/// A thread state and its stack.
+#[derive(Debug)]
+pub struct Thread {
+    /// Address of the thread state.
+    pub state: u64,
+    /// The `pthread_t`.
+    pub id: u64,
+    /// The tid in the target's pid namespace (3.11 and later).
+    pub native_id: Option<u64>,
+    /// Its frames, leaf first, as far as they could be read.
+    pub frames: Vec<Frame>,
+    /// Whether frames at the root were left out because there were too many.
+    pub is_truncated: bool,
+    /// What stopped the walk, if it did not reach the root.
+    pub damage: Option<Damage>,
+}
+
+/// One Python frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Address of its code object.
+    pub code: u64,
+    /// The qualified name (3.11 and later), else the name.
+    pub name: String,
+    /// The source file.
+    pub file: String,
+    /// The line that executes.
+    pub line: u32,
+}
+
+/// What a walk says of the offsets it used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Every thread's stack reached its root over sound code objects.
+    Right,
+    /// No thread executes Python, so there is nothing to judge by.
+    NoFrames,
+    /// Some stack never could be read; why.
+    Wrong(String),
+}
+
+/// Reads one interpreter process.
+pub struct Walker<'a> {
+    objects: Objects<'a>,
+    layout: &'a Layout,
+    version: Version,
+    codes: HashMap<u64, Rc<Code>>,
+}
+
+/// A frame as it lies in memory.
+struct RawFrame {
+    code: Option<u64>,
+    previous: u64,
+    ip: u64,
+}
+
+impl<'a> Walker<'a> {
+    /// A walker that knows nothing yet.
+    pub fn new(memory: &'a Memory, layout: &'a Layout, version: Version) -> Walker<'a> {
+        let objects = Objects { memory, offsets: &layout.walk, object_type: layout.object_type };
+        Walker { objects, layout, version, codes: HashMap::new() }
+    }
+
+    /// All threads of all interpreters of the runtime at `runtime`.
+    pub fn threads(&mut self, runtime: u64) -> Result<Vec<Thread>, Damage> {
+        let newest =
+            self.objects.pointer_or_null(runtime, self.layout.runtime_interpreters, "an interpreter")?;
+        let interpreters =
+            self.list(newest, self.layout.interpreter_next, "interpreters", INTERPRETERS_MAX)?;
+        let mut threads = Vec::new();
+        for interpreter in interpreters {
+            let newest =
+                self.objects.pointer_or_null(interpreter, self.layout.interpreter_threads, "a thread")?;
+            for state in self.list(newest, self.layout.thread_next, "threads", THREADS_MAX)? {
+                threads.push(self.thread(state)?);
+            }
+        }
+        Ok(threads)
+    }
+
+    fn list(&self, first: u64, next: u32, what: &'static str, limit: usize) -> Result<Vec<u64>, Damage> {
+        let mut all = Vec::new();
+        let mut item = first;
+        while item != 0 {
+            if all.len() == limit {
+                return Err(Damage::TooMany { what, limit });
+            }
+            all.push(item);
+            item = self.objects.pointer_or_null(item, next, what)?;
+        }
+        Ok(all)
+    }
+
+    fn thread(&mut self, state: u64) -> Result<Thread, Damage> {
+        let native_id = match self.layout.native_thread_id {
+            ABSENT => None,
+            offset => Some(self.objects.u64(state + u64::from(offset))?),
+        };
+        let id = self.objects.u64(state + u64::from(self.layout.thread_id))?;
+        let mut thread =
+            Thread { state, id, native_id, frames: Vec::new(), is_truncated: false, damage: None };
+        thread.damage = self.stack(&mut thread).err();
+        Ok(thread)
+    }
+
+    fn stack(&mut self, thread: &mut Thread) -> Result<(), Damage> {
+        let mut seen = HashSet::new();
+        let mut addr = self.leaf(thread.state)?;
+        while addr != 0 {
+            if seen.len() == FRAMES_MAX {
+                thread.is_truncated = true;
+                break;
+            }
+            if !seen.insert(addr) {
+                return Err(Damage::Pointer { what: "a frame in a cycle", addr });
+            }
+            let raw = self.frame(addr)?;
+            if let Some(code) = raw.code {
+                let frame = self.describe(code, raw.ip)?;
+                thread.frames.push(frame);
+            }
+            addr = raw.previous;
+        }
+        Ok(())
+    }
+
+    fn leaf(&self, state: u64) -> Result<u64, Damage> {
+        let walk = &self.layout.walk;
+        match walk.cframe_frame {
+            ABSENT => self.objects.pointer_or_null(state, walk.tstate_frame, "a frame"),
+            within => {
+                let cframe = self.objects.pointer(state, walk.tstate_frame, "a C frame")?;
+                self.objects.pointer_or_null(cframe, within, "a frame")
+            }
+        }
+    }
+
+    fn frame(&self, addr: u64) -> Result<RawFrame, Damage> {
+        let walk = &self.layout.walk;
+        let previous = self.objects.pointer_or_null(addr, walk.frame_previous, "a frame")?;
+        let hidden = walk.frame_owner != ABSENT
+            && u32::from(self.objects.u8(addr + u64::from(walk.frame_owner))?) == walk.frame_owner_hidden;
+        if hidden {
+            return Ok(RawFrame { code: None, previous, ip: 0 });
+        }
+        let code = Some(self.objects.pointer(addr, walk.frame_code, "a code object")?);
+        let at = addr + u64::from(walk.frame_ip);
+        let ip = match walk.frame_ip_form {
+            ip_form::POINTER => self.objects.u64(at)?,
+            _ => self.objects.u32(at)?.into(),
+        };
+        Ok(RawFrame { code, previous, ip })
+    }
+
+    fn describe(&mut self, addr: u64, ip: u64) -> Result<Frame, Damage> {
+        let code = match self.codes.get(&addr) {
+            Some(known) => Rc::clone(known),
+            None => Rc::new(self.objects.code(addr)?),
+        };
+        self.codes.insert(addr, Rc::clone(&code));
+        let offset = self.offset(addr, ip)?;
+        let line = lines::line(self.version, code.first_line, &code.line_table, offset);
+        Ok(Frame { code: addr, name: code.name.clone(), file: code.file.clone(), line })
+    }
+
+    /// Bytes from the code's first instruction, negative before it.
+    fn offset(&self, code: u64, ip: u64) -> Result<i32, Damage> {
+        let walk = &self.layout.walk;
+        let offset = match walk.frame_ip_form {
+            ip_form::POINTER => ip.wrapping_sub(code + u64::from(walk.code_instructions)).cast_signed(),
+            ip_form::UNITS => i64::from(ip as i32) * 2,
+            _ => i64::from(ip as i32),
+        };
+        match i32::try_from(offset) {
+            Ok(small) if (-2..CODE_BYTES_MAX).contains(&offset) => Ok(small),
+            _ => Err(Damage::Value { what: "an instruction offset", value: offset.cast_unsigned() }),
+        }
+    }
+}
+
+/// Walks until every thread has looked right once, or too often in vain.
+pub fn verify(memory: &Memory, layout: &Layout, version: Version, runtime: u64) -> Looks {
+    let mut sound = HashSet::new();
+    let mut has_frames = false;
+    let mut why = String::new();
+    for _ in 0..ATTEMPTS {
+        let threads = match Walker::new(memory, layout, version).threads(runtime) {
+            Ok(threads) => threads,
+            Err(damage) => {
+                why = damage.to_string();
+                continue;
+            }
+        };
+        for thread in &threads {
+            match &thread.damage {
+                Some(damage) => why = damage.to_string(),
+                None => drop(sound.insert(thread.state)),
+            }
+            has_frames |= thread.damage.is_none() && !thread.frames.is_empty();
+        }
+        if threads.iter().all(|thread| sound.contains(&thread.state)) {
+            return if has_frames { Looks::Right } else { Looks::NoFrames };
+        }
+    }
+    Looks::Wrong(why)
+}
