@@ -1,0 +1,45 @@
+//! Stacks read from outside against what the interpreter itself says of them.
+
+use crate::targets::{Target, pythons, script};
+use prof::cpython::{Allocator, Frame, Looks, Thread};
+use std::path::Path;
+use std::process::Command;
+
+fn expected(json: &str) -> Vec<(String, String, u32)> {
+    let frames: Vec<(String, String, Option<u32>, u32)> = serde_json::from_str(json).expect("a stack");
+    frames.into_iter().map(|(name, file, line, first)| (name, file, line.unwrap_or(first))).collect()
+}
+
+fn plain(frames: &[Frame]) -> Vec<(String, String, u32)> {
+    frames.iter().map(|frame| (frame.name.clone(), frame.file.clone(), frame.line)).collect()
+}
+
+fn thread_with<'a>(threads: &'a [Thread], name: &str) -> &'a Thread {
+    let of_name = |thread: &&Thread| thread.frames.iter().any(|frame| frame.name.ends_with(name));
+    threads.iter().find(of_name).unwrap_or_else(|| panic!("no thread in {name}: {threads:#?}"))
+}
+
+fn run(python: &Path, script_name: &str) -> Target {
+    Target::start(Command::new(python).arg("-I").arg(script(script_name)))
+}
+
+#[test]
+fn every_frame_has_the_line_that_the_interpreter_says() {
+    for python in pythons() {
+        let mut target = run(&python, "cases.py");
+        let cases: Vec<String> = serde_json::from_str(&target.line()).expect("the cases");
+        let interpreter = target.interpreter();
+        for (fd, case) in (100..).zip(&cases) {
+            target.wait_for_read(fd);
+            target.say("dump");
+            let expected = expected(&target.line());
+            let threads = interpreter.threads(&target.memory()).expect("a walk");
+            let main = thread_with(&threads, "main");
+            assert!(main.damage.is_none(), "{}, {case}: {:?}", python.display(), main.damage);
+            assert_eq!(plain(&main.frames), expected, "{}, {case}", python.display());
+            assert_eq!(interpreter.verify(&target.memory()), Looks::Right, "{}, {case}", python.display());
+            target.say("next");
+        }
+        assert_eq!(target.line(), "done");
+    }
+}
