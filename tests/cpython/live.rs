@@ -1,7 +1,7 @@
 //! Stacks read from outside against what the interpreter itself says of them.
 
 use crate::targets::{Target, pythons, script};
-use prof::cpython::{Allocator, Frame, Looks, Thread};
+use prof::cpython::{Frame, Looks, Thread};
 use std::path::Path;
 use std::process::Command;
 
