@@ -11,6 +11,9 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// Where user space ends.
+const ADDRESS_END: u64 = 1 << 47;
+
 /// Why a process has no interpreter that can be looked into.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPython {
@@ -129,7 +132,7 @@ impl Interpreter {
             _ => Ok(Interpreter {
                 path: module.path.clone(),
                 version,
-                runtime: runtime..runtime + state.size,
+                runtime: runtime..runtime.saturating_add(state.size),
                 layout,
             }),
         }
@@ -186,7 +189,8 @@ fn is_pypy(module: &Module) -> bool {
 }
 
 fn symbol(module: &Module, symbol: &'static str) -> Result<Symbol, NotPython> {
-    module.symbol(symbol).ok_or_else(|| NotPython::NoSymbol { module: module.path.clone(), symbol })
+    let found = module.symbol(symbol).filter(|found| found.addr < ADDRESS_END);
+    found.ok_or_else(|| NotPython::NoSymbol { module: module.path.clone(), symbol })
 }
 
 fn function(module: &Module, name: &'static str) -> Result<u64, NotPython> {

@@ -12,9 +12,10 @@
 //!
 //! So the offset always lies within the instruction that executes, whose entry in
 //! the table covers its inline caches: one rule serves leaf and caller, and none
-//! needs the return offset. (3.13 moves `instr_ptr` on by `return_offset` when the
-//! callee returns, `Python/bytecodes.c`; 3.11 and 3.12 set `prev_instr` to
-//! `next_instr - 1` before they enter the callee, `Python/ceval.c`.) A frame that
+//! needs the return offset. (3.13 stores `instr_ptr` as an instruction begins and
+//! adds `return_offset` only once the callee has gone, `Python/bytecodes.c`; 3.11
+//! and 3.12 set `prev_instr` to `next_instr - 1` before they enter the callee,
+//! `Python/ceval.c`.) A frame that
 //! has not begun is before its first instruction and is on its first line. An
 //! instruction without a line (a cell made on entry) counts as the first line.
 //!

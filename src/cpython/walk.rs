@@ -235,3 +235,166 @@ pub fn verify(memory: &Memory, layout: &Layout, version: Version, runtime: u64) 
     }
     Looks::Wrong(why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prof_injector::Pid;
+    use proptest::prelude::*;
+
+    /// Structures of CPython 3.12 in our own memory, by word.
+    struct Fake {
+        words: Box<[u64; 256]>,
+        layout: Layout,
+    }
+
+    const RUNTIME: usize = 0;
+    const INTERPRETER: usize = 16;
+    const THREAD: usize = 32;
+    const CFRAME: usize = 64;
+    const LEAF: usize = 72;
+    const ROOT: usize = 88;
+    const CODE: usize = 104;
+    const NAME: usize = 136;
+    const TABLE: usize = 160;
+    const CODE_TYPE: usize = 200;
+
+    impl Fake {
+        /// One thread, in `name` called by itself, on lines 8 and 7 of a file.
+        fn new() -> Fake {
+            let layout = Layout::of(12).expect("a table");
+            let mut fake = Fake { words: Box::new([0; 256]), layout };
+            let walk = fake.layout.walk;
+            fake.layout.walk.code_type = fake.addr(CODE_TYPE);
+            fake.point(RUNTIME, layout.runtime_interpreters, INTERPRETER);
+            fake.point(INTERPRETER, layout.interpreter_threads, THREAD);
+            fake.point(THREAD, walk.tstate_frame, CFRAME);
+            fake.point(CFRAME, walk.cframe_frame, LEAF);
+            fake.point(LEAF, walk.frame_previous, ROOT);
+            for (frame, offset) in [(LEAF, 2), (ROOT, 0)] {
+                fake.point(frame, walk.frame_code, CODE);
+                let first = fake.addr(CODE) + u64::from(walk.code_instructions);
+                fake.set(frame, walk.frame_ip, first + offset);
+            }
+            fake.point(CODE, layout.object_type, CODE_TYPE);
+            for text in [walk.code_qualified_name, walk.code_file] {
+                fake.point(CODE, text, NAME);
+            }
+            fake.point(CODE, walk.code_line_table, TABLE);
+            fake.words[CODE + walk.code_first_line as usize / 8] = 7 << (walk.code_first_line % 8 * 8);
+            fake.set(NAME, walk.str_length, 4);
+            fake.set(NAME, walk.str_state, 1 << 2 | 1 << 5 | 1 << 6);
+            fake.set(NAME, walk.str_ascii_data, u64::from_ne_bytes(*b"name\0\0\0\0"));
+            fake.set(TABLE, walk.bytes_length, 4);
+            fake.set(TABLE, walk.bytes_data, u64::from_ne_bytes([0x80, 0, 0xe8, 2, 0, 0, 0, 0]));
+            fake
+        }
+
+        fn addr(&self, word: usize) -> u64 {
+            &raw const self.words[word] as u64
+        }
+
+        fn set(&mut self, base: usize, offset: u32, value: u64) {
+            self.words[base + offset as usize / 8] = value;
+        }
+
+        fn point(&mut self, base: usize, offset: u32, to: usize) {
+            self.set(base, offset, self.addr(to));
+        }
+
+        fn memory() -> Memory {
+            Memory::new(Pid::from_raw(std::process::id().cast_signed()))
+        }
+
+        fn version() -> Version {
+            Version::parse("3.12.1").expect("a version")
+        }
+
+        fn threads(&self) -> Result<Vec<Thread>, Damage> {
+            Walker::new(&Fake::memory(), &self.layout, Fake::version()).threads(self.addr(RUNTIME))
+        }
+
+        fn looks(&self) -> Looks {
+            verify(&Fake::memory(), &self.layout, Fake::version(), self.addr(RUNTIME))
+        }
+
+        fn complaint(&self) -> String {
+            match self.looks() {
+                Looks::Wrong(why) => why,
+                other => panic!("it looks {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn sound_structures_look_right() {
+        let fake = Fake::new();
+        let threads = fake.threads().expect("a walk");
+        let frames: Vec<_> =
+            threads[0].frames.iter().map(|f| (f.name.as_str(), f.file.as_str(), f.line)).collect();
+        assert_eq!(frames, [("name", "name", 8), ("name", "name", 7)]);
+        assert_eq!(fake.looks(), Looks::Right);
+    }
+
+    #[test]
+    fn hidden_frames_are_left_out() {
+        let mut fake = Fake::new();
+        let owner = fake.layout.walk.frame_owner;
+        fake.set(LEAF, owner, 3 << (owner % 8 * 8));
+        fake.set(LEAF, fake.layout.walk.frame_code, 0);
+        assert_eq!(fake.threads().expect("a walk")[0].frames.len(), 1);
+    }
+
+    #[test]
+    fn no_frames_are_told_from_wrong_ones() {
+        let mut fake = Fake::new();
+        fake.set(CFRAME, fake.layout.walk.cframe_frame, 0);
+        assert_eq!(fake.looks(), Looks::NoFrames);
+        fake.set(RUNTIME, fake.layout.runtime_interpreters, 0);
+        assert_eq!(fake.looks(), Looks::NoFrames);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let walk = Fake::new().layout.walk;
+        for (base, offset, value, complaint) in [
+            (LEAF, walk.frame_code, 0, "a code object has the address 0x0"),
+            (LEAF, walk.frame_code, 1 << 47, "a code object has the address"),
+            (LEAF, walk.frame_code, 4097, "a code object has the address 0x1001"),
+            (LEAF, walk.frame_code, 4096, "cannot read 0x1008"),
+            (CODE, 8, 4096, "is no code object"),
+            (ROOT, walk.frame_ip, 8, "an instruction offset is"),
+            (NAME, walk.str_length, u64::MAX, "the length of a str is"),
+            (NAME, walk.str_state, 0, "the state of a str is 0"),
+            (NAME, walk.str_state, 1 << 5 | 3 << 2, "the state of a str is"),
+            (TABLE, walk.bytes_length, 1 << 40, "the length of a line table is"),
+            (THREAD, walk.tstate_frame, 0, "a C frame has the address 0x0"),
+        ] {
+            let mut fake = Fake::new();
+            fake.set(base, offset, value);
+            let why = fake.complaint();
+            assert!(why.contains(complaint), "{why:?}, not {complaint:?}");
+        }
+    }
+
+    #[test]
+    fn cycles_end() {
+        let mut fake = Fake::new();
+        fake.point(ROOT, fake.layout.walk.frame_previous, LEAF);
+        assert!(fake.complaint().starts_with("a frame in a cycle"));
+        let mut fake = Fake::new();
+        fake.point(INTERPRETER, fake.layout.interpreter_next, INTERPRETER);
+        assert_eq!(fake.complaint(), "more than 1024 interpreters");
+    }
+
+    proptest! {
+        #[test]
+        fn any_memory_is_harmless(changes in prop::collection::vec((0_usize..256, any::<u64>(), 0_usize..300), 1..20)) {
+            let mut fake = Fake::new();
+            for (word, value, target) in changes {
+                fake.words[word] = if target < 256 { fake.addr(target) } else { value };
+            }
+            drop(fake.threads());
+        }
+    }
+}

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -280,6 +281,107 @@ def destructor(fd):
     len("x")
     last = None
     return last
+
+
+@case
+def destructor_when_the_callee_returns(fd):
+    class Last:
+        def __del__(self):
+            os.read(fd, 1)
+
+    def callee(last):
+        return len("x")
+
+    return [
+        callee(
+            Last()
+        ),
+        2,
+    ]
+
+
+@case
+def signal_handler(fd):
+    def handler(number, frame):
+        os.read(fd, 1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    os.kill(
+        os.getpid(), signal.SIGUSR1
+    )
+    for _ in range(10):
+        len("x")
+    signal.signal(signal.SIGUSR1, before)
+
+
+@case
+def trace_function(fd):
+    done = []
+
+    def trace(frame, event, argument):
+        if event == "line" and not done:
+            done.append(os.read(fd, 1))
+        return trace
+
+    def traced():
+        x = 1
+        return (
+            x,
+            len("x"),
+        )
+
+    sys.settrace(trace)
+    traced()
+    sys.settrace(None)
+
+
+@case
+def profile_function(fd):
+    def profile(frame, event, argument):
+        if event == "c_return" and argument is len:
+            os.read(fd, 1)
+
+    def profiled():
+        return [
+            1,
+            len("x"),
+        ]
+
+    sys.setprofile(profile)
+    profiled()
+    sys.setprofile(None)
+
+
+@case
+def import_hook(fd):
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "there_is_no_such_module":
+                os.read(fd, 1)
+
+    sys.meta_path.insert(0, Finder)
+    try:
+        import there_is_no_such_module
+    except ImportError:
+        pass
+    sys.meta_path.remove(Finder)
+
+
+@case
+def comparison_and_hash(fd):
+    class Key:
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            os.read(fd, 1)
+            return False
+
+    return {
+        Key(): 1,
+        Key(): 2,
+    }
 
 
 @case

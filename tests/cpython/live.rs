@@ -43,3 +43,44 @@ fn every_frame_has_the_line_that_the_interpreter_says() {
         assert_eq!(target.line(), "done");
     }
 }
+
+#[test]
+fn threads_of_subinterpreters_are_walked() {
+    for python in pythons() {
+        let mut target = run(&python, "subinterpreter.py");
+        target.line();
+        target.wait_for_read(100);
+        let threads = target.interpreter().threads(&target.memory()).expect("a walk");
+        let inner = thread_with(&threads, "inner");
+        assert_eq!((inner.frames[0].line, inner.frames[1].line), (4, 6), "{}", python.display());
+        assert!(thread_with(&threads, "outer").damage.is_none());
+    }
+}
+
+#[test]
+fn the_finalizing_word_is_set_at_the_end() {
+    for python in pythons() {
+        let mut target = run(&python, "ending.py");
+        target.line();
+        let finalizing = target.interpreter().offsets().finalizing;
+        target.say("end");
+        target.wait_for_read(100);
+        let word = target.memory().read_u64(finalizing).expect("readable");
+        assert_ne!(word, 0, "{}", python.display());
+    }
+}
+
+#[test]
+fn a_native_id_is_the_tid() {
+    for python in pythons() {
+        let mut target = run(&python, "ending.py");
+        target.line();
+        let threads = target.interpreter().threads(&target.memory()).expect("a walk");
+        let ids: Vec<_> = threads.iter().filter_map(|thread| thread.native_id).collect();
+        if target.interpreter().version().at_least(11) {
+            assert_eq!(ids, [u64::from(target.pid())], "{}", python.display());
+        } else {
+            assert_eq!(ids, [0_u64; 0], "{}", python.display());
+        }
+    }
+}
