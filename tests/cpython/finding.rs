@@ -115,3 +115,58 @@ fn old_versions_are_refused_by_name() {
         }
     }
 }
+
+/// Starts a program that exports CPython's symbols, compiled with `defines`.
+fn stub(dir: &Path, name: &str, defines: &[&str]) -> Target {
+    let program = dir.join(name);
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-rdynamic", "-DFREE_THREADED=0"]).args(defines).arg("-o").arg(&program).arg(script("stub.c"));
+    assert!(gcc.status().expect("gcc runs").success(), "{gcc:?}");
+    let mut target = Target::start(&mut Command::new(program));
+    target.line();
+    target
+}
+
+#[test]
+fn builds_that_cannot_be_read_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cookie = format!("-DCOOKIE={:#x}", u64::from_ne_bytes(*b"xdebugpy"));
+    for (index, (defines, message)) in [
+        (vec!["-DPY_VERSION_HEX=0x030e00f0"], "CPython 3.14.0 is too new for this version of prof"),
+        (vec!["-DPY_VERSION_HEX=0x040000f0"], "CPython 4.0.0 is too new for this version of prof"),
+        (vec!["-DPY_VERSION_HEX=0x030700f0"], "CPython 3.7.0 is too old"),
+        (vec!["-DPY_VERSION_HEX=0x030c00b1"], "CPython 3.12.0b1 is a development release"),
+        (vec!["-DPY_VERSION_HEX=0x030c0000"], "cannot tell the version of the CPython in "),
+        (
+            vec!["-DPY_VERSION_HEX=0x030b02f0", "-DEXTRA=_Py_NegativeRefcount"],
+            "this CPython 3.11.2 is a debug build",
+        ),
+        (
+            vec!["-DPY_VERSION_HEX=0x030b02f0", "-DEXTRA=PyModule_Create2TraceRefs"],
+            "this CPython 3.11.2 is built with trace-refs",
+        ),
+        (
+            vec!["-DPY_VERSION_HEX=0x030d00f0", "-DEXTRA=_Py_MergeZeroLocalRefcount"],
+            "this CPython 3.13.0 is a free-threaded build",
+        ),
+        (
+            vec!["-DPY_VERSION_HEX=0x030d00f0", &cookie, "-UFREE_THREADED", "-DFREE_THREADED=1"],
+            "this CPython 3.13.0 is a free-threaded build",
+        ),
+        (vec!["-DPY_VERSION_HEX=0x030d00f0"], "CPython 3.13.0: _PyRuntime does not begin with debug offsets"),
+        (
+            vec!["-DPY_VERSION_HEX=0x030d00f0", &cookie],
+            "CPython 3.13.0: word 4 of the debug offsets, 0, is out of range",
+        ),
+        (vec!["-DPY_VERSION_HEX=0x030c01f0"], "CPython is not initialized in this process"),
+        (vec!["-DPY_VERSION_HEX=0x030c01f0", "-DNO_RUNTIME"], " does not export _PyRuntime"),
+        (vec!["-DPY_VERSION_HEX=0x030c01f0", "-DEXTRA=pypy_main_startup"], "this process runs PyPy ("),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = stub(dir.path(), &format!("stub{index}"), &defines);
+        let refusal = find(&target.process()).expect_err(message).to_string();
+        assert!(refusal.contains(message), "{defines:?}: {refusal:?}, not {message:?}");
+    }
+}
