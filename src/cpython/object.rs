@@ -160,3 +160,23 @@ impl Objects<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpython::offsets::Layout;
+    use prof_injector::Pid;
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let layout = Layout::of(13).expect("a table");
+        let memory = Memory::new(Pid::from_raw(std::process::id().cast_signed()));
+        let objects = Objects { memory: &memory, offsets: &layout.walk, object_type: layout.object_type };
+        let mut text = vec![b'a'; layout.walk.str_ascii_data as usize + 5000];
+        let mut set = |offset: u32, word: [u8; 8]| text[offset as usize..][..8].copy_from_slice(&word);
+        set(layout.walk.str_length, 5000_u64.to_ne_bytes());
+        set(layout.walk.str_state, (1_u64 << 2 | 1 << 5 | 1 << 6).to_ne_bytes());
+        let read = objects.text(text.as_ptr() as u64).expect("a text");
+        assert_eq!(read, "a".repeat(4096) + "…");
+    }
+}

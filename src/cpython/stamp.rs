@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_buffer_is_found_among_other_data() {
-        let buffer = b"\x01 (x) \0\0003.8.18 (default, May  9 2026, 07:33:04) \n[GCC 12.2.0]\0\0";
+        let buffer = b"\x01 (x) \0\x003.8.18 (default, May  9 2026, 07:33:04) \n[GCC 12.2.0]\0\0";
         assert_eq!(found(buffer).as_deref(), Some("3.8.18"));
         assert_eq!(found(b"3.10.0rc2 (main, Jan  1 2021) [Clang 14]\0").as_deref(), Some("3.10.0rc2"));
     }

@@ -211,11 +211,15 @@ impl<'a> Walker<'a> {
 
 /// Walks until every thread has looked right once, or too often in vain.
 pub fn verify(memory: &Memory, layout: &Layout, version: Version, runtime: u64) -> Looks {
+    judge(|| Walker::new(memory, layout, version).threads(runtime))
+}
+
+fn judge(mut walk: impl FnMut() -> Result<Vec<Thread>, Damage>) -> Looks {
     let mut sound = HashSet::new();
     let mut has_frames = false;
     let mut why = String::new();
     for _ in 0..ATTEMPTS {
-        let threads = match Walker::new(memory, layout, version).threads(runtime) {
+        let threads = match walk() {
             Ok(threads) => threads,
             Err(damage) => {
                 why = damage.to_string();
@@ -225,9 +229,11 @@ pub fn verify(memory: &Memory, layout: &Layout, version: Version, runtime: u64) 
         for thread in &threads {
             match &thread.damage {
                 Some(damage) => why = damage.to_string(),
-                None => drop(sound.insert(thread.state)),
+                None => {
+                    sound.insert(thread.state);
+                    has_frames |= !thread.frames.is_empty();
+                }
             }
-            has_frames |= thread.damage.is_none() && !thread.frames.is_empty();
         }
         if threads.iter().all(|thread| sound.contains(&thread.state)) {
             return if has_frames { Looks::Right } else { Looks::NoFrames };
@@ -385,6 +391,31 @@ mod tests {
         let mut fake = Fake::new();
         fake.point(INTERPRETER, fake.layout.interpreter_next, INTERPRETER);
         assert_eq!(fake.complaint(), "more than 1024 interpreters");
+    }
+
+    #[test]
+    fn each_thread_must_look_right_once() {
+        let frame = Frame { code: 8, name: String::new(), file: String::new(), line: 1 };
+        let thread = |state: u64, is_sound: bool| Thread {
+            state,
+            id: 0,
+            native_id: None,
+            frames: vec![frame.clone()],
+            is_truncated: false,
+            damage: (!is_sound).then_some(Damage::NotCode(state)),
+        };
+        let mut walks = 0;
+        let looks = judge(|| {
+            walks += 1;
+            match walks {
+                1 => Err(Damage::NotCode(0)),
+                2 => Ok(vec![thread(1, true), thread(2, false)]),
+                _ => Ok(vec![thread(1, false), thread(2, true)]),
+            }
+        });
+        assert_eq!((looks, walks), (Looks::Right, 3));
+        let never = judge(|| Ok(vec![thread(1, true), thread(2, false)]));
+        assert_eq!(never, Looks::Wrong("the object at 0x2 is no code object".to_owned()));
     }
 
     proptest! {
