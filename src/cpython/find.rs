@@ -1,10 +1,11 @@
 //! Finds the interpreter in a process: which module it is, which version exactly,
 //! and where its state lies. Nothing runs for it, and the file may be stripped.
 
+use super::looks::{self, Looks};
 use super::offsets::{self, BadTable, DEBUG_BYTES, Layout};
 use super::stamp;
 use super::version::Version;
-use super::walk::{self, Damage, Looks, Thread, Walker};
+use super::walk::{Damage, Thread, Walker};
 use prof_injector::process::{Maps, Memory, Module, Process, Symbol};
 use prof_shared::region::PyOffsets;
 use std::io;
@@ -163,7 +164,7 @@ impl Interpreter {
 
     /// Whether the offsets hold in this process, judged by a walk over all stacks.
     pub fn verify(&self, memory: &Memory) -> Looks {
-        walk::verify(memory, &self.layout, self.version, self.runtime.start)
+        looks::verify(memory, &self.layout, self.version, self.runtime.start)
     }
 
     /// Every thread's stack as it is now; see [`Thread::damage`].

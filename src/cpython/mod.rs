@@ -15,6 +15,7 @@
 mod describe;
 mod find;
 mod lines;
+mod looks;
 mod object;
 mod offsets;
 mod stamp;
@@ -25,6 +26,7 @@ mod walk;
 pub use describe::{Allocator, Facts};
 pub use find::{Interpreter, NotPython};
 pub use lines::line;
+pub use looks::Looks;
 pub use text::{decode, decode_bounded};
 pub use version::{Stage, Version};
-pub use walk::{Damage, Frame, Looks, Thread};
+pub use walk::{Damage, Frame, Thread};

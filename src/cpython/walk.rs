@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The process runs on meanwhile, so a single walk may meet a frame that has just
-//! gone: damage of one thread is kept with that thread, and [`verify`] asks again
-//! before it calls the offsets wrong. Lists are bounded; a cycle is damage.
+//! gone: damage of one thread is kept with that thread, for [`super::looks`] to
+//! judge. Lists are bounded; a cycle is damage.
 
 use super::object::{Code, Objects};
 use super::offsets::Layout;
@@ -25,9 +25,6 @@ const INTERPRETERS_MAX: usize = 1 << 10;
 const THREADS_MAX: usize = 1 << 16;
 const FRAMES_MAX: usize = FRAME_COUNT as usize;
 const CODE_BYTES_MAX: i64 = 1 << 28;
-
-/// How often a walk is tried before its damage is believed.
-const ATTEMPTS: usize = 100;
 
 /// A thread state and its stack.
 #[derive(Debug)]
@@ -57,17 +54,6 @@ pub struct Frame {
     pub file: String,
     /// The line that executes.
     pub line: u32,
-}
-
-/// What a walk says of the offsets it used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Looks {
-    /// Every thread's stack reached its root over sound code objects.
-    Right,
-    /// No thread executes Python, so there is nothing to judge by.
-    NoFrames,
-    /// Some stack never could be read; why.
-    Wrong(String),
 }
 
 /// Reads one interpreter process.
@@ -209,42 +195,10 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// Walks until every thread has looked right once, or too often in vain.
-pub fn verify(memory: &Memory, layout: &Layout, version: Version, runtime: u64) -> Looks {
-    judge(|| Walker::new(memory, layout, version).threads(runtime))
-}
-
-fn judge(mut walk: impl FnMut() -> Result<Vec<Thread>, Damage>) -> Looks {
-    let mut sound = HashSet::new();
-    let mut has_frames = false;
-    let mut why = String::new();
-    for _ in 0..ATTEMPTS {
-        let threads = match walk() {
-            Ok(threads) => threads,
-            Err(damage) => {
-                why = damage.to_string();
-                continue;
-            }
-        };
-        for thread in &threads {
-            match &thread.damage {
-                Some(damage) => why = damage.to_string(),
-                None => {
-                    sound.insert(thread.state);
-                    has_frames |= !thread.frames.is_empty();
-                }
-            }
-        }
-        if threads.iter().all(|thread| sound.contains(&thread.state)) {
-            return if has_frames { Looks::Right } else { Looks::NoFrames };
-        }
-    }
-    Looks::Wrong(why)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpython::looks::{Looks, verify};
     use prof_injector::Pid;
     use proptest::prelude::*;
 
@@ -391,31 +345,6 @@ mod tests {
         let mut fake = Fake::new();
         fake.point(INTERPRETER, fake.layout.interpreter_next, INTERPRETER);
         assert_eq!(fake.complaint(), "more than 1024 interpreters");
-    }
-
-    #[test]
-    fn each_thread_must_look_right_once() {
-        let frame = Frame { code: 8, name: String::new(), file: String::new(), line: 1 };
-        let thread = |state: u64, is_sound: bool| Thread {
-            state,
-            id: 0,
-            native_id: None,
-            frames: vec![frame.clone()],
-            is_truncated: false,
-            damage: (!is_sound).then_some(Damage::NotCode(state)),
-        };
-        let mut walks = 0;
-        let looks = judge(|| {
-            walks += 1;
-            match walks {
-                1 => Err(Damage::NotCode(0)),
-                2 => Ok(vec![thread(1, true), thread(2, false)]),
-                _ => Ok(vec![thread(1, false), thread(2, true)]),
-            }
-        });
-        assert_eq!((looks, walks), (Looks::Right, 3));
-        let never = judge(|| Ok(vec![thread(1, true), thread(2, false)]));
-        assert_eq!(never, Looks::Wrong("the object at 0x2 is no code object".to_owned()));
     }
 
     proptest! {
