@@ -99,6 +99,10 @@ impl Forbidden {
     }
 
     fn code(&self, pc: u64) -> Option<&Code> {
+        // Most words of a stack are no code addresses at all.
+        if pc < self.codes.first()?.range.start || pc >= self.codes.last()?.range.end {
+            return None;
+        }
         let behind = self.codes.partition_point(|code| code.range.start <= pc);
         let code = self.codes.get(behind.checked_sub(1)?)?;
         code.range.contains(&pc).then_some(code)

@@ -63,6 +63,20 @@ const MALLOC_FAMILY: &[&str] = &[
     "_obstack_memory_used",
 ];
 
+/// Those that every version has in malloc's own object file.
+const CORE: &[&str] = &[
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_trim",
+    "mallopt",
+    "malloc_stats",
+];
+
 /// Functions that hold or change what `dlopen` needs, in whichever module
 /// defines them: before glibc 2.34 they were spread over three libraries. The
 /// local functions behind them are entered through these, so theirs is a frame.
@@ -154,34 +168,26 @@ pub(super) fn is_loader(module: &Module) -> bool {
 /// From the end of the last export before malloc's object files to the start of
 /// the first one behind them.
 pub(super) fn malloc_range(module: &Module) -> Option<Range<u64>> {
-    let text =
-        module.text.iter().find(|text| module.symbol("malloc").is_some_and(|s| text.contains(&s.addr)))?;
-    let mut exports: Vec<(Symbol, bool)> = Vec::with_capacity(module.symbols.len());
-    for (name, symbol) in &module.symbols {
-        if text.contains(&symbol.addr) {
-            exports.push((*symbol, MALLOC_FAMILY.contains(&name.as_str())));
-        }
-    }
-    exports.sort_by_key(|(symbol, is_family)| (symbol.addr, *is_family));
-    around(&exports, module.symbol("malloc")?.addr, text)
+    let malloc = module.symbol("malloc")?.addr;
+    let text = module.text.iter().find(|text| text.contains(&malloc))?;
+    let family: Vec<u64> = MALLOC_FAMILY.iter().filter_map(|name| Some(module.symbol(name)?.addr)).collect();
+    let core =
+        CORE.iter().filter_map(|name| Some(module.symbol(name)?.addr)).filter(|addr| text.contains(addr));
+    let (lowest, highest) = (core.clone().min()?, core.max()?);
+    let others = module.symbols.values().filter(|s| text.contains(&s.addr) && !family.contains(&s.addr));
+    let before = others.clone().filter(|s| s.addr < lowest).map(end_of).max();
+    let behind = others.map(|s| s.addr).filter(|addr| *addr > highest).min();
+    Some(before.unwrap_or(text.start).min(lowest)..behind.unwrap_or(text.end))
 }
 
-/// The run of family members around `malloc` among exports sorted by address. An
-/// address with a name of the family belongs to it, whatever its other names.
-fn around(exports: &[(Symbol, bool)], malloc: u64, text: &Range<u64>) -> Option<Range<u64>> {
-    let is_family = |addr| exports.iter().any(|(symbol, is_family)| symbol.addr == addr && *is_family);
-    let at = exports.partition_point(|(symbol, _)| symbol.addr < malloc);
-    let before = exports[..at].iter().rev().find(|(symbol, _)| !is_family(symbol.addr));
-    let behind = exports[at..].iter().find(|(symbol, _)| !is_family(symbol.addr));
-    let start = before.map_or(text.start, |(symbol, _)| symbol.addr + symbol.size);
-    let end = behind.map_or(text.end, |(symbol, _)| symbol.addr);
-    (start < end).then_some(start..end)
+fn end_of(symbol: &Symbol) -> u64 {
+    symbol.addr.saturating_add(symbol.size)
 }
 
 /// The functions of [`EXACT`] that a module defines.
 pub(super) fn exact_ranges(module: &Module) -> impl Iterator<Item = Range<u64>> + '_ {
     let found = EXACT.iter().filter_map(|name| module.symbol(name));
-    found.filter(|symbol| symbol.size != 0).map(|symbol| symbol.addr..symbol.addr.saturating_add(symbol.size))
+    found.filter(|symbol| symbol.size != 0).map(|symbol| symbol.addr..end_of(&symbol))
 }
 
 /// Where in `code` the signal restorers begin.
