@@ -21,7 +21,11 @@ mod unwinder;
 #[cfg(test)]
 mod file_tests;
 #[cfg(test)]
-mod process_tests;
+mod gdb_tests;
+#[cfg(test)]
+mod safepoint_tests;
+#[cfg(test)]
+mod test_target;
 
 pub use rules::Rules;
 pub use table::Table;

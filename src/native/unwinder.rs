@@ -2,16 +2,16 @@
 
 use super::{Error, Rules};
 use prof_shared::row::{End, Regs, Row, walk};
-use std::collections::HashMap;
 use std::ops::Range;
 
-/// Most pcs remembered; recursion and repeated looks meet the same ones.
-const FOUND_COUNT: usize = 1 << 16;
+/// Pcs remembered, a power of two: recursion and repeated looks meet the same ones.
+const FOUND_COUNT: usize = 1 << 12;
 
 /// The modules of one process at one moment.
 pub struct Unwinder<D> {
     modules: Vec<Placed<D>>,
-    found: HashMap<u64, Option<Row>>,
+    /// Pcs and their rows; each pc has one place, which the latest takes.
+    found: Vec<Option<(u64, Option<Row>)>>,
 }
 
 struct Placed<D> {
@@ -39,30 +39,32 @@ impl<D: AsRef<[u8]>> Default for Unwinder<D> {
 impl<D: AsRef<[u8]>> Unwinder<D> {
     /// An unwinder that knows no module yet.
     pub fn new() -> Unwinder<D> {
-        Unwinder { modules: Vec::new(), found: HashMap::new() }
+        Unwinder { modules: Vec::new(), found: vec![None; FOUND_COUNT] }
     }
 
     /// Adds a module: its executable parts in the process, what is added to the
     /// file's addresses, and the file. A module without rules is left out.
     pub fn add(&mut self, text: Vec<Range<u64>>, load_bias: u64, file: D) -> Result<(), Error> {
         let rules = Rules::parse(file)?;
-        self.found.clear();
+        self.found.fill(None);
         self.modules.push(Placed { text, load_bias, rules });
         Ok(())
     }
 
     /// The row for a pc of the process.
     pub fn row(&mut self, pc: u64) -> Option<Row> {
-        if let Some(row) = self.found.get(&pc) {
-            return *row;
+        let place = (pc ^ pc >> 12) as usize % FOUND_COUNT;
+        if let Some((_, row)) = self.found[place].filter(|(found, _)| *found == pc) {
+            return row;
         }
-        let module = self.modules.iter_mut().find(|m| m.text.iter().any(|range| range.contains(&pc)));
-        let row = module.and_then(|m| m.rules.row(pc.wrapping_sub(m.load_bias)));
-        if self.found.len() >= FOUND_COUNT {
-            self.found.clear();
-        }
-        self.found.insert(pc, row);
+        let row = self.find(pc);
+        self.found[place] = Some((pc, row));
         row
+    }
+
+    fn find(&mut self, pc: u64) -> Option<Row> {
+        let module = self.modules.iter_mut().find(|m| m.text.iter().any(|range| range.contains(&pc)))?;
+        module.rules.row(pc.wrapping_sub(module.load_bias))
     }
 
     /// Walks at most `limit` frames outwards from `regs`; `read` gives words of
