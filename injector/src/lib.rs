@@ -5,5 +5,6 @@
 //! CPython, captures or reports, and it is the only one that names `nix`.
 
 pub mod process;
+pub mod safepoint;
 
 pub use nix::unistd::Pid;
