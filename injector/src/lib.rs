@@ -4,6 +4,10 @@
 //! that stops or changes a target lies beside it. This crate knows nothing of
 //! CPython, captures or reports, and it is the only one that names `nix`.
 
+pub mod arch;
+pub mod failpoint;
 pub mod process;
+mod signals;
+pub mod tracee;
 
 pub use nix::unistd::Pid;
