@@ -5,8 +5,10 @@
 //! CPython, captures or reports, and it is the only one that names `nix`.
 
 pub mod arch;
+pub mod call;
 pub mod failpoint;
 pub mod process;
+pub mod region;
 mod signals;
 pub mod tracee;
 
