@@ -6,4 +6,6 @@
 
 pub mod process;
 
+pub mod detour;
+
 pub use nix::unistd::Pid;
