@@ -1,0 +1,7 @@
+//! Detours in real processes and of random functions.
+
+#[cfg(target_arch = "x86_64")]
+mod target;
+
+#[cfg(target_arch = "x86_64")]
+mod ways;
