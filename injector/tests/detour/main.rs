@@ -5,3 +5,9 @@ mod target;
 
 #[cfg(target_arch = "x86_64")]
 mod ways;
+
+#[cfg(target_arch = "x86_64")]
+mod toggle;
+
+#[cfg(target_arch = "x86_64")]
+mod emulate;
