@@ -14,4 +14,6 @@ pub mod safepoint;
 mod signals;
 pub mod tracee;
 
+pub mod detour;
+
 pub use nix::unistd::Pid;
