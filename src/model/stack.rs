@@ -39,7 +39,12 @@ pub struct Stacks {
 impl Default for Stacks {
     fn default() -> Self {
         let root = Node { parent: StackId::EMPTY, frame: Frame::default() };
-        Stacks { nodes: vec![root], index: HashTable::new(), hasher: DefaultHashBuilder::default(), refused: 0 }
+        Stacks {
+            nodes: vec![root],
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            refused: 0,
+        }
     }
 }
 
