@@ -1,0 +1,36 @@
+//! The capture file, `*.prof`: written block by block while recording, read
+//! back as one stream of events ordered by time.
+//!
+//! ```text
+//!  recorder ─► Writer ─► file ─► Reader ─► Events: exact merge over threads ─► Event …
+//!     └ pieces of chunks, code objects, samples, notes    └ decodes a piece at a time
+//! ```
+//!
+//! Everything read is checked: damage costs what it hit, is counted, and never panics.
+//! The layout is described in `docs/capture-format.md`.
+
+pub mod format;
+
+mod assembler;
+mod block;
+mod chunk;
+mod chunk_table;
+mod code_block;
+mod error;
+mod index;
+mod merge;
+mod piece;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use assembler::CodeAssembler;
+pub use chunk::{ChunkDecoder, ChunkError, Item};
+pub use error::{Error, Result};
+pub use merge::{Damage, Events};
+pub use reader::Reader;
+pub use writer::Writer;

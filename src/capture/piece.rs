@@ -1,0 +1,119 @@
+//! The body of a piece block: records of one chunk from some offset on.
+//!
+//! ```text
+//!  chunk:u64 offset:u32 raw-length:u32 thread:u32 first-tick:u64 LZ4-block[…]
+//! ```
+//!
+//! Thread and first tick stand there for the piece at offset 0 only (they repeat
+//! its `Origin`, so that a merge can put off decompressing it); elsewhere they are 0.
+
+use prof_shared::record::{Decoder, Record};
+
+use super::format::MAX_PIECE;
+use crate::model::{ChunkSerial, ThreadSerial, Tick};
+
+/// Bytes before the compressed records.
+pub(super) const PIECE_HEAD: usize = 28;
+
+/// Where a piece belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PieceHead {
+    pub chunk: ChunkSerial,
+    pub offset: u32,
+    pub raw_length: u32,
+    pub thread: ThreadSerial,
+    pub first_tick: Tick,
+}
+
+impl PieceHead {
+    /// Takes thread and tick from the records where they begin a chunk.
+    pub fn of(chunk: ChunkSerial, offset: u32, raw: &[u8]) -> PieceHead {
+        let (thread, first_tick) = if offset == 0 { origin(raw) } else { Default::default() };
+        PieceHead { chunk, offset, raw_length: raw.len() as u32, thread, first_tick }
+    }
+
+    /// `None` if there are too few bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<PieceHead> {
+        let mut rest = bytes;
+        Some(PieceHead {
+            chunk: ChunkSerial(u64::from_le_bytes(take(&mut rest)?)),
+            offset: u32::from_le_bytes(take(&mut rest)?),
+            raw_length: u32::from_le_bytes(take(&mut rest)?),
+            thread: ThreadSerial(u32::from_le_bytes(take(&mut rest)?)),
+            first_tick: Tick(u64::from_le_bytes(take(&mut rest)?)),
+        })
+    }
+
+    fn to_bytes(self) -> [u8; PIECE_HEAD] {
+        let mut out = [0; PIECE_HEAD];
+        out[..8].copy_from_slice(&self.chunk.0.to_le_bytes());
+        out[8..12].copy_from_slice(&self.offset.to_le_bytes());
+        out[12..16].copy_from_slice(&self.raw_length.to_le_bytes());
+        out[16..20].copy_from_slice(&self.thread.0.to_le_bytes());
+        out[20..].copy_from_slice(&self.first_tick.0.to_le_bytes());
+        out
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+fn origin(raw: &[u8]) -> (ThreadSerial, Tick) {
+    match Decoder::new().next(&mut &raw[..]) {
+        Ok(Some(Record::Origin { thread, ticks, .. })) => (ThreadSerial(thread), Tick(ticks)),
+        _ => Default::default(),
+    }
+}
+
+/// Makes a body from records of at most [`MAX_PIECE`] bytes.
+pub(super) fn pack(head: PieceHead, raw: &[u8]) -> Vec<u8> {
+    let mut body = vec![0; PIECE_HEAD + lz4_flex::block::get_maximum_output_size(raw.len())];
+    body[..PIECE_HEAD].copy_from_slice(&head.to_bytes());
+    let length = lz4_flex::block::compress_into(raw, &mut body[PIECE_HEAD..])
+        .expect("the buffer has LZ4's maximum output size");
+    body.truncate(PIECE_HEAD + length);
+    body
+}
+
+/// Puts the records of a body into `raw`; `None` if it is malformed.
+pub(super) fn unpack(body: &[u8], raw: &mut Vec<u8>) -> Option<PieceHead> {
+    let head = PieceHead::from_bytes(body)?;
+    let length = head.raw_length as usize;
+    if length > MAX_PIECE {
+        return None;
+    }
+    raw.clear();
+    raw.resize(length, 0);
+    let written = lz4_flex::block::decompress_into(&body[PIECE_HEAD..], raw).ok()?;
+    (written == length).then_some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive() {
+        let raw = b"records records records records".repeat(9);
+        let head = PieceHead::of(ChunkSerial(7), 64, &raw);
+        let body = pack(head, &raw);
+        assert!(body.len() < raw.len());
+        let mut back = Vec::new();
+        assert_eq!(unpack(&body, &mut back), Some(head));
+        assert_eq!(back, raw);
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused() {
+        let raw = [3; 100];
+        let mut back = Vec::new();
+        for lie in [99, 101, u32::MAX] {
+            let head = PieceHead { raw_length: lie, ..PieceHead::of(ChunkSerial(1), 8, &raw) };
+            assert_eq!(unpack(&pack(head, &raw), &mut back), None, "{lie}");
+        }
+        assert!(back.capacity() < 4096, "nothing was allocated for {}", u32::MAX);
+    }
+}

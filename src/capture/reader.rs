@@ -1,0 +1,169 @@
+//! Opens a capture: its metadata, code objects, samples and notes, and the way
+//! to its events.
+
+use hashbrown::HashMap;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::block::{Blocks, Found};
+use super::chunk_table::ChunkTable;
+use super::code_block;
+use super::error::{Error, Result};
+use super::format::{BlockKind, FILE_HEAD, MAGIC, VERSION};
+use super::index::BlockEntry;
+use super::merge::{Damage, Events};
+use crate::model::{CodeId, CodeObject, End, Metadata, Note, NoteKind, RssSample, ThreadName};
+
+/// An open capture. All but the events is in memory.
+#[derive(Debug)]
+pub struct Reader {
+    blocks: Blocks,
+    table: ChunkTable,
+    rest: Rest,
+    damage: Damage,
+}
+
+/// The blocks that are not pieces, decoded.
+#[derive(Debug, Default)]
+struct Rest {
+    metadata: Option<Metadata>,
+    codes: HashMap<CodeId, CodeObject>,
+    threads: Vec<ThreadName>,
+    rss: Vec<RssSample>,
+    notes: Vec<Note>,
+    end: Option<End>,
+}
+
+impl Reader {
+    /// Opens the capture at `path`.
+    pub fn open(path: &Path) -> Result<Reader> {
+        let fail = |error| Error::Read(path.to_owned(), error);
+        let file = File::open(path).map_err(fail)?;
+        let blocks = Blocks::new(file).map_err(fail)?;
+        check_head(&blocks, path)?;
+        let found = blocks.find().map_err(fail)?;
+        let mut rest = Rest::default();
+        let mut damage = Damage { chunks: 0, blocks: found.damaged };
+        let mut body = Vec::new();
+        for entry in &found.entries {
+            if !rest.read(&blocks, entry, &mut body).map_err(fail)? {
+                damage.blocks += 1;
+            }
+        }
+        if rest.metadata.is_none() {
+            return Err(Error::NoMetadata(path.to_owned()));
+        }
+        rest.note_damage(&found, damage);
+        Ok(Reader { table: ChunkTable::new(&found.entries), blocks, rest, damage })
+    }
+
+    /// Who was recorded, how and where.
+    pub fn metadata(&self) -> &Metadata {
+        self.rest.metadata.as_ref().expect("open() refuses a capture without")
+    }
+
+    /// A code object; `None` if its description is not in the capture.
+    pub fn code(&self, id: CodeId) -> Option<&CodeObject> {
+        self.rest.codes.get(&id)
+    }
+
+    /// All code objects by id.
+    pub fn codes(&self) -> Vec<&CodeObject> {
+        let mut codes: Vec<_> = self.rest.codes.values().collect();
+        codes.sort_by_key(|code| code.id);
+        codes
+    }
+
+    /// The names of threads, in the order in which they were read.
+    pub fn threads(&self) -> &[ThreadName] {
+        &self.rest.threads
+    }
+
+    /// Samples of the resident set.
+    pub fn rss(&self) -> &[RssSample] {
+        &self.rest.rss
+    }
+
+    /// What was noted while recording, and what opening the file found.
+    pub fn notes(&self) -> &[Note] {
+        &self.rest.notes
+    }
+
+    /// How the recording ended; `None` if the capture was never finished.
+    pub fn end(&self) -> Option<&End> {
+        self.rest.end.as_ref()
+    }
+
+    /// What was found damaged when opening. [`Events::damaged_chunks`] counts the
+    /// chunks, which only reading them can tell.
+    pub fn damage(&self) -> Damage {
+        self.damage
+    }
+
+    /// The events, oldest first. Memory is bounded by the threads that are alive at one time.
+    pub fn events(&self) -> Events<'_> {
+        Events::new(&self.blocks, &self.table)
+    }
+}
+
+fn check_head(blocks: &Blocks, path: &Path) -> Result<()> {
+    let mut head = [0; FILE_HEAD as usize];
+    let whole = blocks.read(0, &mut head).map_err(|error| Error::Read(path.to_owned(), error))?;
+    if !whole || head[..8] != MAGIC {
+        return Err(Error::NotACapture(path.to_owned()));
+    }
+    let found = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    if found > VERSION { Err(Error::Version { path: path.to_owned(), found }) } else { Ok(()) }
+}
+
+impl Rest {
+    /// Decodes a block; false if it is damaged.
+    fn read(&mut self, blocks: &Blocks, entry: &BlockEntry, body: &mut Vec<u8>) -> io::Result<bool> {
+        let Some(kind) = BlockKind::from_number(entry.kind) else { return Ok(true) };
+        if matches!(kind, BlockKind::Piece | BlockKind::Index | BlockKind::Trailer) {
+            return Ok(true);
+        }
+        Ok(blocks.body(entry.position, kind, body)? && self.decode(kind, body).is_some())
+    }
+
+    fn decode(&mut self, kind: BlockKind, body: &[u8]) -> Option<()> {
+        match kind {
+            BlockKind::Metadata => self.metadata = Some(json(body)?),
+            BlockKind::Codes => self.decode_codes(body)?,
+            BlockKind::Thread => self.threads.push(json(body)?),
+            BlockKind::Rss => self.rss.push(json(body)?),
+            BlockKind::Note => self.notes.push(json(body)?),
+            BlockKind::End => self.end = Some(json(body)?),
+            BlockKind::Piece | BlockKind::Index | BlockKind::Trailer => {}
+        }
+        Some(())
+    }
+
+    fn decode_codes(&mut self, mut body: &[u8]) -> Option<()> {
+        while !body.is_empty() {
+            let code = code_block::take(&mut body)?;
+            self.codes.entry(code.id).or_insert(code);
+        }
+        Some(())
+    }
+
+    fn note_damage(&mut self, found: &Found, damage: Damage) {
+        let mut note =
+            |text: String| self.notes.push(Note { kind: NoteKind::Damage, text, ..Note::default() });
+        if let Some(position) = found.cut_at {
+            note(format!("the capture is cut off at byte {position}"));
+        }
+        if damage.blocks > 0 {
+            note(format!("{} damaged blocks were skipped", damage.blocks));
+        }
+        if self.end.is_none() {
+            note("the capture was never finished: its writer was killed, or its tail is missing".to_owned());
+        }
+    }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    serde_json::from_slice(body).ok()
+}

@@ -1,0 +1,17 @@
+//! Plain data that the other parts exchange: typed ids, events, stacks, code
+//! objects and what is known about a recording. No I/O and no policy.
+
+mod code;
+mod event;
+mod id;
+mod recording;
+mod stack;
+
+pub use code::CodeObject;
+pub use event::{Event, What};
+pub use id::{Addr, ChunkSerial, CodeId, StackId, ThreadSerial, Tick, Tid};
+pub use prof_shared::kind::Kind;
+pub use recording::{
+    Clock, End, EndReason, Entry, Losses, Metadata, Module, Note, NoteKind, Python, RssSample, ThreadName,
+};
+pub use stack::{Frame, Stacks};
