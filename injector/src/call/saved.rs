@@ -24,6 +24,9 @@ pub enum Unsuitable {
     /// Its stack pointer is not on a stack with room below.
     #[error("its stack has no room")]
     NoStackRoom,
+    /// It is not at a place where it may call into libc.
+    #[error("libc may be in the middle of something there")]
+    UnsafePlace,
     /// Its vector registers cannot be read.
     #[error("its vector registers cannot be read")]
     NoVectorState,

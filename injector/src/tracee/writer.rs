@@ -27,6 +27,11 @@ impl MemoryWriter {
         self.file.write_all_at(bytes, addr)
     }
 
+    /// The open `/proc/PID/mem`.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Writes one word.
     pub fn write_u64(&self, addr: u64, word: u64) -> io::Result<()> {
         self.write(addr, &word.to_ne_bytes())

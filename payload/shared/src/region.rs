@@ -133,6 +133,44 @@ pub struct PyOffsets {
     pub bytes_data: u32,
 }
 
+impl PyOffsets {
+    /// As they lie in the region.
+    pub fn to_bytes(&self) -> [u8; size_of::<PyOffsets>()] {
+        let mut bytes = [0; size_of::<PyOffsets>()];
+        let addresses = [self.this_thread_state, self.finalizing, self.code_type];
+        let (words, halves) = bytes.split_at_mut(24);
+        for (place, address) in words.chunks_exact_mut(8).zip(addresses) {
+            place.copy_from_slice(&address.to_ne_bytes());
+        }
+        let offsets = [
+            self.tstate_frame,
+            self.cframe_frame,
+            self.frame_code,
+            self.frame_previous,
+            self.frame_ip,
+            self.frame_ip_form,
+            self.frame_owner,
+            self.frame_owner_hidden,
+            self.code_instructions,
+            self.code_name,
+            self.code_qualified_name,
+            self.code_file,
+            self.code_first_line,
+            self.code_line_table,
+            self.str_length,
+            self.str_state,
+            self.str_ascii_data,
+            self.str_compact_data,
+            self.bytes_length,
+            self.bytes_data,
+        ];
+        for (place, offset) in halves.chunks_exact_mut(4).zip(offsets) {
+            place.copy_from_slice(&offset.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
 /// What `frame_ip` holds.
 pub mod ip_form {
     /// A pointer to an instruction.
@@ -404,6 +442,16 @@ const _: () = assert!(size_of::<Frame>() == 32);
 mod tests {
     use super::*;
     use core::mem::offset_of;
+
+    #[test]
+    fn offsets_lie_in_order() {
+        let offsets = PyOffsets { this_thread_state: 1, code_type: 3, tstate_frame: 4, bytes_data: 23, ..PyOffsets::default() };
+        let bytes = offsets.to_bytes();
+        assert_eq!((bytes[0], bytes[16], bytes[24], bytes[24 + 19 * 4]), (1, 3, 4, 23));
+        assert_eq!(offset_of!(PyOffsets, code_type), 16);
+        assert_eq!(offset_of!(PyOffsets, tstate_frame), 24);
+        assert_eq!(offset_of!(PyOffsets, bytes_data), 24 + 19 * 4);
+    }
 
     #[test]
     fn entries_survive_as_bytes() {

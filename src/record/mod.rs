@@ -1,0 +1,29 @@
+//! A running recording: getting in, drawing events, getting out.
+//!
+//! ```text
+//!  ground (look, refuse) ─► install ─► session (drain, sample, watch) ─► withdraw
+//!                             │            └ ring ─► spool ─► capture
+//!                             └ register: every change is written down in the
+//!                               target first, so `withdraw` needs nothing else
+//! ```
+
+mod clock;
+mod arm;
+mod error;
+mod figures;
+mod ground;
+mod install;
+mod islands;
+mod look;
+mod register;
+mod ring;
+mod safe;
+mod session;
+mod spool;
+mod tcb;
+mod withdraw;
+
+pub use error::Error;
+pub use ground::Ground;
+
+pub use withdraw::{Left, withdraw};
