@@ -1,1 +1,3 @@
 //! x
+/// The payload.
+pub const PAYLOAD: &[u8] = &[];
