@@ -51,7 +51,7 @@ fn interrupt() {
     let (mut target, recording, _scratch) = start(&[]);
     target.ask("rounds");
     recording.signal(Signal::INT);
-    ended(recording.wait(), "interrupt");
+    ended(recording.wait(), "interrupted");
     is_unharmed(target);
 }
 
@@ -60,7 +60,7 @@ fn terminate() {
     let (mut target, recording, _scratch) = start(&[]);
     target.ask("rounds");
     recording.signal(Signal::TERM);
-    ended(recording.wait(), "terminate");
+    ended(recording.wait(), "terminated");
     is_unharmed(target);
 }
 
@@ -79,7 +79,7 @@ fn target_exit() {
     target.ask("rate");
     target.tell("leave");
     target.wait();
-    ended(recording.wait(), "exit");
+    ended(recording.wait(), "target_exited");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn target_finalization() {
     let (mut target, recording, _scratch) = start(&[]);
     target.ask("rate");
     target.finish();
-    ended(recording.wait(), "exit");
+    ended(recording.wait(), "target_exited");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn target_exec() {
     let (mut target, recording, _scratch) = start(&[]);
     target.ask("rate");
     target.tell("exec");
-    ended(recording.wait(), "exec");
+    ended(recording.wait(), "target_exec");
     assert!(target.is_alive(), "what it became runs on");
 }
 
@@ -104,7 +104,7 @@ fn target_exec() {
 fn target_fork() {
     let (mut target, recording, _scratch) = start(&[]);
     assert_eq!(target.ask("fork"), "0", "the child's self-check");
-    ended(recording.interrupt(), "interrupt").is_complete();
+    ended(recording.interrupt(), "interrupted").is_complete();
     assert_eq!(target.ask("fork"), "0", "the child's self-check, after the detach");
     is_unharmed(target);
 }
@@ -122,7 +122,7 @@ fn target_killed() {
     until("the threads have allocated enough", || (done(&counts)[1].1 > 20_000).then_some(()));
     target.signal(Signal::KILL);
     target.wait();
-    let capture = ended(recording.wait(), "exit");
+    let capture = ended(recording.wait(), "target_killed");
     capture.is_complete();
     for (tid, count) in done(&counts) {
         let of_thread = capture.events.iter().filter(|event| u64::from(event.tid) == tid);
