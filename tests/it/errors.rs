@@ -25,7 +25,11 @@ impl Drop for Sleeper {
 }
 
 fn attach(pid: &str) -> Finished {
-    prof(&["attach", pid, "--duration", "1", "-o", "/dev/null"]).run()
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let finished = prof(&["attach", pid, "--duration", "1"]).dir(scratch.path()).run();
+    let left = std::fs::read_dir(scratch.path()).expect("the directory is there").count();
+    assert_eq!(left, 0, "a refused recording leaves no file\n{finished}");
+    finished
 }
 
 #[test]

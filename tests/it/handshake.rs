@@ -2,6 +2,7 @@
 
 use crate::dsl::*;
 use std::io::Write;
+use std::path::Path;
 
 python_tests! { all:
     fn targets_answer_and_end(python) {
@@ -87,4 +88,84 @@ fn markers_are_found() {
         let line = text.lines().nth(line as usize - 1).expect("the line exists");
         assert!(line.contains(&format!("site:{site}")), "{line}");
     }
+}
+
+/// What a perfect `prof parse --json` prints for [`done`].
+const RECORDED: [&str; 7] = [
+    r#"{"kind":"rss","t_ns":0,"resident_bytes":4096}"#,
+    r#"{"kind":"malloc","t_ns":1,"tid":7,"addr":"0x10","size":4711,"stack":[["f","a.py",3]]}"#,
+    r#"{"kind":"malloc","t_ns":2,"tid":7,"addr":"0x20","size":99}"#,
+    r#"{"kind":"realloc","t_ns":3,"tid":7,"addr":"0x30","old_addr":"0x10","size":4713}"#,
+    r#"{"kind":"free","t_ns":4,"tid":8,"addr":"0x30"}"#,
+    r#"{"kind":"malloc","t_ns":5,"tid":7,"addr":"0x30","size":4711}"#,
+    r#"{"kind":"free","t_ns":6,"tid":7,"addr":"0x30"}"#,
+];
+
+/// Somebody else's block of 99 bytes is not in it.
+fn done() -> OpLog {
+    let op = |kind: &str, tid, addr, old_addr, size| {
+        let kind = kind.to_owned();
+        Op { kind, tid, addr, old_addr, size, old_size: 0 }
+    };
+    let first = vec![
+        op("malloc", 7, 0x10, 0, 4711),
+        op("realloc", 7, 0x30, 0x10, 4713),
+        op("malloc", 7, 0x30, 0, 4711),
+        op("free", 7, 0x30, 0, 0),
+    ];
+    OpLog { lanes: vec![first, vec![op("free", 8, 0x30, 0, 0)]] }
+}
+
+fn parsed(lines: &[&str]) -> Capture {
+    Capture::parse(Path::new("capture.prof"), &lines.join("\n"))
+}
+
+#[test]
+fn an_exact_capture_is_accepted() {
+    let capture = parsed(&RECORDED);
+    assert_eq!((capture.events.len(), capture.records.len()), (6, 1));
+    capture.holds_exactly(&done());
+    capture.pairs_up(&done());
+    assert_eq!(capture.one(4713).old_addr, 0x10);
+    assert_eq!(capture.events[0].stack, [Frame("f".into(), "a.py".into(), 3)]);
+}
+
+/// Whatever is missing, doubled, or in another place, kind, size, thread or
+/// address: it is noticed.
+#[test]
+fn every_difference_is_noticed() {
+    let accepts = |lines: &[&str]| {
+        let check = || {
+            let capture = parsed(lines);
+            capture.holds_exactly(&done());
+            capture.pairs_up(&done());
+        };
+        std::panic::catch_unwind(check).is_ok()
+    };
+    for at in [1, 3, 4, 5, 6] {
+        let without: Vec<_> =
+            (0..RECORDED.len()).filter(|&other| other != at).map(|at| RECORDED[at]).collect();
+        assert!(!accepts(&without), "without {}", RECORDED[at]);
+        let mut twice = RECORDED.to_vec();
+        twice.insert(at, RECORDED[at]);
+        assert!(!accepts(&twice), "twice {}", RECORDED[at]);
+    }
+    let changes = [
+        (1, r#""tid":7"#, r#""tid":8"#),
+        (1, "malloc", "calloc"),
+        (1, "4711", "4713"),
+        (3, "0x30", "0x40"),
+        (3, "0x10", "0x20"),
+        (4, r#""tid":8"#, r#""tid":7"#),
+        (5, r#""t_ns":5"#, r#""t_ns":1"#),
+    ];
+    for (at, old, new) in changes {
+        let changed = RECORDED[at].replace(old, new);
+        let mut lines = RECORDED.to_vec();
+        lines[at] = &changed;
+        assert!(!accepts(&lines), "{changed}");
+    }
+    let mut swapped = RECORDED.to_vec();
+    swapped.swap(4, 5);
+    assert!(!accepts(&swapped), "an allocation on top of a live block");
 }

@@ -5,8 +5,8 @@ use crate::dsl::*;
 use rustix::process::Signal;
 use std::net::TcpStream;
 
-/// Attaches to a target that idles in `way`, wakes it, and looks at what it did;
-/// then the same round once more around a detach.
+/// Attaches to a target that idles in `way` and leaves it; then once more, and now
+/// wakes it: had the first round woken it, its allocation would be missing.
 fn check(python: &str, way: &str, wake: impl Fn(&mut Target, &str)) {
     let mut target = target("idle.py").arg(way).python(python).ready();
     let port = if way == "accept" { target.expect("port") } else { String::new() };
@@ -14,7 +14,6 @@ fn check(python: &str, way: &str, wake: impl Fn(&mut Target, &str)) {
     until("it idles", || idles(&target, way).then_some(()));
     let file = target.scratch().join("first.prof");
     prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().interrupt();
-    assert!(idles(&target, way), "it was woken by the attach or the detach");
 
     let file = target.scratch().join("second.prof");
     let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();

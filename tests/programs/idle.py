@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 
-from harness import HELPER as h
 from harness import HOLDING, N, P, say, serve
 
 libc = ctypes.CDLL(None)

@@ -3,7 +3,7 @@
 use super::{Op, OpLog, prof};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Kinds that are memory events; every other object is a record of its own.
@@ -61,8 +61,13 @@ impl Capture {
     #[track_caller]
     pub fn read(path: &Path) -> Capture {
         let output = prof(&["parse", "--json"]).arg(path).run().success();
+        Capture::parse(path, &output.stdout)
+    }
+
+    /// Takes in what `prof parse --json` printed.
+    pub fn parse(path: &Path, text: &str) -> Capture {
         let mut capture = Capture { path: path.to_owned(), events: Vec::new(), records: Vec::new() };
-        for line in output.stdout.lines() {
+        for line in text.lines() {
             let value: Value = serde_json::from_str(line).expect("every line is one JSON object");
             if EVENTS.contains(&value["kind"].as_str().expect("every record has a kind")) {
                 capture.events.push(serde_json::from_value(value).expect("an event as documented"));
@@ -92,15 +97,18 @@ impl Capture {
     /// uses, and what happens to those blocks and mappings afterwards.
     pub fn of(&self, log: &OpLog) -> Vec<&Event> {
         let sizes = log.sizes();
-        let mut owned = HashSet::new();
+        // Of each address: whether the latest block there was ours. A free does not
+        // change that, so that a second one is seen.
+        let mut blocks: HashMap<u64, bool> = HashMap::new();
         let ours = |event: &&Event| match event.kind.as_str() {
-            "free" => owned.remove(&event.addr),
-            "realloc" | "reallocarray" => {
-                let from_us = owned.remove(&event.old_addr);
-                (from_us | sizes.contains(&event.size)) && owned.insert(event.addr)
-            }
+            "free" => blocks.get(&event.addr) == Some(&true),
             "munmap" | "mmap" | "mremap" | "thread_stack" => sizes.contains(&event.size),
-            _ => sizes.contains(&event.size) && owned.insert(event.addr),
+            _ => {
+                let was_ours = blocks.get(&event.old_addr) == Some(&true);
+                let is_ours = was_ours || sizes.contains(&event.size);
+                blocks.insert(event.addr, is_ours);
+                is_ours
+            }
         };
         self.events.iter().filter(ours).collect()
     }
