@@ -15,16 +15,14 @@ const MOMENTS: [(&str, Moment); 6] = [
     ("at once", |_, _| true),
     ("a thread is seized", |target, _| status(target, "TracerPid:").is_some_and(|tracer| tracer != "0")),
     ("the region is there", |target, _| maps(target).contains("50520000-")),
-    ("the payload is there", |target, _| {
-        maps(target).contains("prof-payload") || maps(target).contains("memfd:prof")
-    }),
+    ("the payload or the ring is there", |target, _| maps(target).contains("/memfd:")),
     ("it records", |_, recording| {
         recording.started();
         true
     }),
-    ("it writes", |target, recording| {
+    ("it writes", |_, recording| {
         let file = recording.started();
-        target.scratch().exists() && file.metadata().is_ok_and(|data| data.len() > 100_000)
+        file.metadata().is_ok_and(|data| data.len() > 100_000)
     }),
 ];
 

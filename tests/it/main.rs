@@ -18,6 +18,7 @@ mod chroot;
 mod detach;
 mod errors;
 mod exactness;
+mod faults;
 mod handshake;
 mod idle;
 mod killing;

@@ -15,19 +15,26 @@ pub const REFUSAL: i32 = 3;
 
 /// Prepares `prof` with these arguments.
 pub fn prof(args: &[&str]) -> Prof {
-    Prof { args: args.iter().map(|&arg| arg.to_owned()).collect(), dir: None }
+    Prof { args: args.iter().map(|&arg| arg.to_owned()).collect(), dir: None, envs: Vec::new() }
 }
 
 /// `prof` before it starts.
 pub struct Prof {
     args: Vec<String>,
     dir: Option<PathBuf>,
+    envs: Vec<(String, String)>,
 }
 
 impl Prof {
     /// Runs it in this directory.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.envs.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -55,7 +62,7 @@ impl Prof {
     #[track_caller]
     pub fn spawn(self) -> Recording {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prof"));
-        command.args(&self.args).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1");
+        command.args(&self.args).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.envs);
         if let Some(dir) = self.dir {
             command.current_dir(dir);
         }
@@ -84,6 +91,9 @@ impl Recording {
     /// Waits for `prof: recording pid N to FILE`; the file.
     #[track_caller]
     pub fn started(&mut self) -> PathBuf {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
         let Some(line) = self.stderr.find(|line| line.starts_with("prof: recording pid ")) else {
             panic!("prof did not say that it records\n{}", self.end());
         };
