@@ -9,8 +9,8 @@ use std::net::TcpStream;
 /// wakes it: had the first round woken it, its allocation would be missing.
 fn check(python: &str, way: &str, wake: impl Fn(&mut Target, &str)) {
     let mut target = target("idle.py").arg(way).python(python).ready();
-    let port = if way == "accept" { target.expect("port") } else { String::new() };
     target.expect("idling");
+    let port = if way == "accept" { target.expect("port") } else { String::new() };
     until("it idles", || idles(&target, way).then_some(()));
     let file = target.scratch().join("first.prof");
     prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().interrupt();
