@@ -1,1 +1,7 @@
-fn main() {}
+//! The `prof` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prof::cli::main()
+}

@@ -5,7 +5,7 @@ use super::live::Live;
 use super::peak::Peak;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
-use crate::model::{Event, Kind, Metadata, What};
+use crate::model::{Event, Kind, Metadata, Tick, What};
 
 /// Folds the events of a recording, in the order of time.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Stats {
     allocations: u64,
     bytes: u64,
     events: u64,
+    latest: Tick,
 }
 
 impl Stats {
@@ -33,12 +34,13 @@ impl Stats {
             live: Live::new(metadata.page_size),
             peak: Peak::default(),
             sizes: Sizes::default(),
-            timeline: Timeline::new(crate::model::Tick(metadata.clock.origin_ticks)),
+            timeline: Timeline::new(Tick(metadata.clock.origin_ticks)),
             gaps: Gaps::default(),
             counts: [0; Kind::ALL.len()],
             allocations: 0,
             bytes: 0,
             events: 0,
+            latest: Tick(metadata.clock.origin_ticks),
         }
     }
 
@@ -49,7 +51,10 @@ impl Stats {
             self.counts[kind as usize - 1] += 1;
             self.events += 1;
         }
-        if let Some((_, _, size)) = event.what.begins() {
+        self.latest = self.latest.max(event.at);
+        if let Some((kind, _, size)) = event.what.begins()
+            && kind != Kind::ThreadStack
+        {
             self.allocations += 1;
             self.bytes = self.bytes.saturating_add(size);
             self.sizes.add(size);
@@ -68,7 +73,12 @@ impl Stats {
         self.events
     }
 
-    /// Calls that made memory.
+    /// The latest moment seen.
+    pub fn latest(&self) -> Tick {
+        self.latest
+    }
+
+    /// Calls that made heap memory. Thread stacks are only in [`Stats::counts`].
     pub fn allocations(&self) -> u64 {
         self.allocations
     }
@@ -76,6 +86,11 @@ impl Stats {
     /// Bytes asked for by them.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Calls of `free` and `munmap`.
+    pub fn deallocations(&self) -> u64 {
+        self.counts[Kind::Free as usize - 1] + self.counts[Kind::Munmap as usize - 1]
     }
 
     /// Calls of each kind that was recorded.
@@ -98,7 +113,7 @@ fn counted_as(what: &What) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addr, StackId, ThreadSerial, Tick, Tid};
+    use crate::model::{Addr, StackId, ThreadSerial, Tid};
     use proptest::prelude::*;
 
     fn event(at: u64, what: What) -> Event {

@@ -1,1 +1,55 @@
-//! x
+//! The command line: one file a command, no work of its own.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done; also when the reader of our output went away |
+//! | 1 | failed: `prof: …`, and a `hint: …` where there is one |
+//! | 2 | the arguments make no sense |
+//! | 3 | refused before the target was touched |
+
+mod failure;
+mod parse;
+mod stats;
+
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+use crate::model::{CodeObject, Metadata};
+
+/// Record every memory allocation of a running Python process.
+#[derive(Parser)]
+#[command(name = "prof", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Stats(stats::Arguments),
+    Parse(parse::Arguments),
+}
+
+/// Runs the command that the arguments name, and says what went wrong.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Stats(arguments) => stats::run(&arguments),
+        Command::Parse(arguments) => parse::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failure::tell(&error),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_pipe))
+}
+
+/// How to find the lines of a recording's code objects.
+fn line_resolver(_metadata: &Metadata) -> impl Fn(&CodeObject, i32) -> u32 {
+    |code, _offset| code.first_line
+}

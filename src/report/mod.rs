@@ -1,1 +1,18 @@
-//! x
+//! What people and programs get to see of a capture.
+//!
+//! Names come from the target and may hold anything: [`Plain`] takes the power
+//! over a terminal from them, JSON escapes them.
+
+mod json;
+mod place;
+mod plain;
+mod records;
+mod stats;
+mod units;
+
+pub use json::write_line;
+pub use place::{LineResolver, Place, Places};
+pub use plain::Plain;
+pub use records::{Format, Records};
+pub use stats::{PeakSite, StatsReport};
+pub use units::{bytes, count, duration};

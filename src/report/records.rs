@@ -1,0 +1,268 @@
+//! Every record of a capture, one a line, in the order of time.
+//!
+//! What has no moment comes first (metadata, code objects), the ending last.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::json;
+use super::place::{LineResolver, Places};
+use super::plain::Plain;
+use crate::capture::{Events, Reader};
+use crate::model::{
+    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, RssSample, StackId, ThreadName,
+    ThreadSerial, Tick, What,
+};
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// People.
+    Text,
+    /// Programs: a JSON object a line, as described in `docs/json.md`.
+    Json,
+}
+
+/// Writes the records of a capture.
+pub struct Records<'a> {
+    reader: &'a Reader,
+    format: Format,
+    places: Places<'a>,
+    /// Frames as they are printed.
+    frames: HashMap<Frame, String>,
+    /// When the unfinished call of a thread began.
+    began: HashMap<ThreadSerial, Tick>,
+    line: String,
+}
+
+/// A record that is not an event.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Other<'a> {
+    Metadata(&'a Metadata),
+    Code { id: u32, name: &'a str, qualified_name: &'a str, file: &'a str, first_line: u32 },
+    Thread(&'a ThreadName),
+    Rss(&'a RssSample),
+    Note { note: NoteKind, text: &'a str, from_ns: u64, to_ns: u64, allocations: u64, frees: u64 },
+    End(&'a End),
+}
+
+impl<'a> Records<'a> {
+    /// For all of `reader`.
+    pub fn new(reader: &'a Reader, lines: LineResolver<'a>, format: Format) -> Records<'a> {
+        let places = Places::new(reader, lines);
+        Records { reader, format, places, frames: HashMap::new(), began: HashMap::new(), line: String::new() }
+    }
+
+    /// Writes them.
+    pub fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.other(&Other::Metadata(self.reader.metadata()), out)?;
+        for code in self.reader.codes() {
+            self.other(&Other::from(code), out)?;
+        }
+        let timed = timed(self.reader);
+        let mut timed = timed.iter().peekable();
+        let mut events = self.reader.events();
+        while let Some(event) = events.next() {
+            let t_ns = self.clock().nanos(event.at);
+            while let Some((_, other)) = timed.next_if(|(when, _)| *when <= t_ns) {
+                self.other(other, out)?;
+            }
+            self.event(&event, t_ns, &events, out)?;
+        }
+        for (_, other) in timed {
+            self.other(other, out)?;
+        }
+        self.damage(events.damaged_chunks(), out)?;
+        self.reader.end().map_or(Ok(()), |end| self.other(&Other::End(end), out))
+    }
+
+    fn clock(&self) -> &'a Clock {
+        &self.reader.metadata().clock
+    }
+
+    fn damage(&self, chunks: u64, out: &mut dyn Write) -> io::Result<()> {
+        if chunks == 0 {
+            return Ok(());
+        }
+        let text = format!("{chunks} chunks are damaged; what they held after the damage is missing");
+        self.other(&Other::from(&Note { kind: NoteKind::Damage, text, ..Note::default() }), out)
+    }
+
+    fn event(
+        &mut self,
+        event: &Event,
+        t_ns: u64,
+        events: &Events<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        if matches!(event.what, What::ReallocBegin { .. } | What::MremapBegin { .. }) {
+            self.began.insert(event.thread, event.at);
+            return Ok(());
+        }
+        let before = self.began.remove(&event.thread).map(|at| self.clock().nanos(at)).unwrap_or(t_ns);
+        self.line.clear();
+        let fields = Fields { event, t_ns, before, since: since(event).map(|at| self.clock().nanos(at)) };
+        match self.format {
+            Format::Json => fields.json(&mut self.line),
+            Format::Text => fields.text(&mut self.line),
+        }
+        .map_err(io::Error::other)?;
+        if event.what.begins().is_some() {
+            self.stack(event.stack, events)?;
+        }
+        self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+        out.write_all(self.line.as_bytes())
+    }
+
+    fn stack(&mut self, stack: StackId, events: &Events<'_>) -> io::Result<()> {
+        let (open, between, close) = match self.format {
+            Format::Json => (",\"stack\":[", ",", "]"),
+            Format::Text => ("  ", " < ", ""),
+        };
+        self.line.push_str(open);
+        for (index, frame) in events.stacks().frames(stack).enumerate() {
+            if index > 0 {
+                self.line.push_str(between);
+            }
+            if let Some(known) = self.frames.get(&frame) {
+                self.line.push_str(known);
+                continue;
+            }
+            let place = self.places.place(frame);
+            let text = match self.format {
+                Format::Json => json::text(&(&place.function, place.file, place.line))?,
+                Format::Text => place.plain(),
+            };
+            self.line.push_str(&text);
+            self.frames.insert(frame, text);
+        }
+        self.line.push_str(close);
+        Ok(())
+    }
+
+    fn other(&self, other: &Other<'_>, out: &mut dyn Write) -> io::Result<()> {
+        match self.format {
+            Format::Json => json::write_line(out, other),
+            Format::Text => writeln!(out, "{}", other.text()?),
+        }
+    }
+}
+
+fn since(event: &Event) -> Option<Tick> {
+    match event.what {
+        What::Lost { since, .. } => Some(since),
+        _ => None,
+    }
+}
+
+/// Thread names, samples and notes by time.
+fn timed(reader: &Reader) -> Vec<(u64, Other<'_>)> {
+    let threads = reader.threads().iter().map(|thread| (thread.t_ns, Other::Thread(thread)));
+    let samples = reader.rss().iter().map(|sample| (sample.t_ns, Other::Rss(sample)));
+    let notes = reader.notes().iter().map(|note| (note.from_ns, Other::from(note)));
+    let mut timed: Vec<_> = threads.chain(samples).chain(notes).collect();
+    timed.sort_by_key(|(when, _)| *when);
+    timed
+}
+
+/// An event with its times in nanoseconds. Its parts are numbers and fixed names,
+/// so that JSON needs no escaping.
+struct Fields<'a> {
+    event: &'a Event,
+    t_ns: u64,
+    before: u64,
+    since: Option<u64>,
+}
+
+impl Fields<'_> {
+    fn kind(&self) -> &'static str {
+        match self.event.what {
+            What::Alloc { kind, .. } | What::Realloc { kind, .. } => kind.name(),
+            What::Free { .. } => "free",
+            What::Mremap { .. } => "mremap",
+            What::Munmap { .. } => "munmap",
+            What::Lost { .. } => "lost",
+            What::ReallocBegin { .. } => "realloc_begin",
+            What::MremapBegin { .. } => "mremap_begin",
+        }
+    }
+
+    /// Without the closing brace.
+    fn json(&self, line: &mut String) -> std::fmt::Result {
+        let Event { tid, thread, what, .. } = self.event;
+        let (kind, t_ns, before) = (self.kind(), self.t_ns, self.before);
+        write!(line, r#"{{"kind":"{kind}","t_ns":{t_ns},"tid":{},"thread":{}"#, tid.0, thread.0)?;
+        match *what {
+            What::Alloc { addr, size, .. } | What::Munmap { addr, size } => {
+                write!(line, r#","addr":"{addr}","size":{size}"#)
+            }
+            What::Free { addr } => write!(line, r#","addr":"{addr}""#),
+            What::Realloc { old_addr, addr, size, .. } => {
+                write!(line, r#","before_ns":{before},"old_addr":"{old_addr}","addr":"{addr}","size":{size}"#)
+            }
+            What::Mremap { old_addr, old_size, addr, size, flags } => {
+                write!(line, r#","before_ns":{before},"old_addr":"{old_addr}","old_size":{old_size}"#)?;
+                write!(line, r#","addr":"{addr}","size":{size},"flags":{flags}"#)
+            }
+            What::Lost { allocations, frees, .. } => {
+                let since = self.since.unwrap_or(t_ns);
+                write!(line, r#","since_ns":{since},"allocations":{allocations},"frees":{frees}"#)
+            }
+            What::ReallocBegin { .. } | What::MremapBegin { .. } => Ok(()),
+        }
+    }
+
+    fn text(&self, line: &mut String) -> std::fmt::Result {
+        let Event { tid, what, .. } = self.event;
+        let (seconds, nanos) = (self.t_ns / 1_000_000_000, self.t_ns % 1_000_000_000);
+        write!(line, "{seconds:>5}.{nanos:09}  {:>7}  {:<14}  ", tid.0, self.kind())?;
+        match *what {
+            What::Alloc { addr, size, .. } | What::Munmap { addr, size } => write!(line, "{addr}  {size}"),
+            What::Free { addr } => write!(line, "{addr}"),
+            What::Realloc { old_addr, addr, size, .. } => write!(line, "{old_addr} -> {addr}  {size}"),
+            What::Mremap { old_addr, old_size, addr, size, flags } => {
+                write!(line, "{old_addr}  {old_size} -> {addr}  {size}  flags {flags}")
+            }
+            What::Lost { allocations, frees, .. } => write!(line, "{allocations} allocations, {frees} frees"),
+            What::ReallocBegin { .. } | What::MremapBegin { .. } => Ok(()),
+        }
+    }
+}
+
+impl<'a> From<&'a CodeObject> for Other<'a> {
+    fn from(code: &'a CodeObject) -> Self {
+        Other::Code {
+            id: code.id.0,
+            name: &code.name,
+            qualified_name: &code.qualified_name,
+            file: &code.file,
+            first_line: code.first_line,
+        }
+    }
+}
+
+impl<'a> From<&'a Note> for Other<'a> {
+    fn from(note: &'a Note) -> Self {
+        let Note { kind, from_ns, to_ns, allocations, frees, .. } = *note;
+        Other::Note { note: kind, text: &note.text, from_ns, to_ns, allocations, frees }
+    }
+}
+
+impl Other<'_> {
+    fn text(&self) -> io::Result<String> {
+        Ok(match self {
+            Other::Metadata(metadata) => format!("metadata  {}", json::text(metadata)?),
+            Other::Code { id, name, qualified_name, file, first_line } => {
+                let name = if qualified_name.is_empty() { name } else { qualified_name };
+                format!("code  {id}  {} ({}:{first_line})", Plain(name), Plain(file))
+            }
+            Other::Thread(thread) => format!("thread  {}  {}", thread.tid, Plain(&thread.name)),
+            Other::Rss(sample) => format!("rss  {} ns  {} bytes", sample.t_ns, sample.resident_bytes),
+            Other::Note { note, text, .. } => format!("note  {}  {}", note.name(), Plain(text)),
+            Other::End(end) => format!("end  {}", json::text(end)?),
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The figures of a capture, ready to be shown.
+
+mod json;
+mod text;
+
+use hashbrown::HashMap;
+use std::io::{self, Write};
+
+use super::place::{LineResolver, Place, Places};
+use crate::analysis::{Bin, Gap, Site, Stats};
+use crate::capture::{Events, Reader};
+use crate::model::{EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
+
+/// Bins of the histogram of sizes.
+const BINS: u32 = 10;
+
+/// Everything that `prof stats` shows.
+pub struct StatsReport<'a> {
+    metadata: &'a Metadata,
+    notes: &'a [Note],
+    end_reason: EndReason,
+    end_unix_ns: u64,
+    duration_ns: u64,
+    longest_pause_us: u64,
+    losses: Losses,
+    damaged_chunks: u64,
+    unresolved_codes: usize,
+    stats: Stats,
+    bins: Vec<Bin>,
+    by_kind: Vec<(Kind, u64)>,
+    top_by_size: Vec<(Option<Place<'a>>, u64)>,
+    top_by_count: Vec<(Option<Place<'a>>, u64)>,
+    peak_sites: Vec<PeakSite<'a>>,
+}
+
+/// A stack that held memory at the peak.
+pub struct PeakSite<'a> {
+    /// Bytes held.
+    pub bytes: u64,
+    /// Blocks held.
+    pub blocks: u64,
+    /// Leaf first; empty where no Python ran.
+    pub stack: Vec<Place<'a>>,
+}
+
+impl<'a> StatsReport<'a> {
+    /// Reads all events of a capture. `top` is how many entries the lists have.
+    pub fn new(reader: &'a Reader, lines: LineResolver<'a>, top: usize) -> StatsReport<'a> {
+        let metadata = reader.metadata();
+        let mut stats = Stats::new(metadata);
+        let mut events = reader.events();
+        for event in events.by_ref() {
+            stats.add(&event);
+        }
+        let mut places = Places::new(reader, lines);
+        let sites: Vec<(StackId, Site)> = stats.peak.sites().collect();
+        let (top_by_size, top_by_count) = top_locations(&sites, &events, &mut places, top);
+        let peak_sites = peak_sites(sites, &events, &mut places, top);
+        let end = reader.end().cloned().unwrap_or_default();
+        let duration_ns = metadata.clock.nanos(stats.latest());
+        StatsReport {
+            notes: reader.notes(),
+            end_reason: end.reason,
+            end_unix_ns: if end.unix_ns > 0 { end.unix_ns } else { metadata.started_unix_ns + duration_ns },
+            duration_ns,
+            longest_pause_us: end.longest_pause_us,
+            losses: losses(end.losses, &stats),
+            damaged_chunks: events.damaged_chunks(),
+            unresolved_codes: places.unresolved(),
+            bins: stats.sizes.bins(BINS),
+            by_kind: by_kind(&stats),
+            metadata,
+            stats,
+            top_by_size,
+            top_by_count,
+            peak_sites,
+        }
+    }
+
+    /// One JSON object, as described in `docs/json.md`.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        json::write(self, out)
+    }
+
+    /// For a terminal.
+    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        text::write(self, out)
+    }
+
+    /// For a terminal: only where the memory was at the peak.
+    pub fn write_peak(&self, out: &mut dyn Write) -> io::Result<()> {
+        text::write_peak(self, out)
+    }
+
+    /// Where the memory was at the peak, most first.
+    pub fn peak_sites(&self) -> &[PeakSite<'a>] {
+        &self.peak_sites
+    }
+
+    /// The figures themselves.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Events that are known to be missing.
+    pub fn lost_events(&self) -> u64 {
+        self.losses.events()
+    }
+
+    fn gaps(&self) -> &[Gap] {
+        self.stats.gaps.all()
+    }
+
+    fn nanos(&self, at: Tick) -> u64 {
+        self.metadata.clock.nanos(at)
+    }
+}
+
+/// The ring's counters hold what no thread came back to report; without them (the
+/// attacher was killed) the stream's own reports are what is known.
+fn losses(counted: Losses, stats: &Stats) -> Losses {
+    let (allocations, frees) = stats.gaps.totals();
+    Losses { allocations: counted.allocations.max(allocations), frees: counted.frees.max(frees), ..counted }
+}
+
+fn by_kind(stats: &Stats) -> Vec<(Kind, u64)> {
+    let mut counts: Vec<_> =
+        stats.counts().filter(|(kind, _)| !matches!(kind, Kind::Free | Kind::Munmap)).collect();
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    counts
+}
+
+type Top<'a> = Vec<(Option<Place<'a>>, u64)>;
+
+/// The locations (`None`: no Python) that allocated most bytes, and most often.
+fn top_locations<'a>(
+    sites: &[(StackId, Site)],
+    events: &Events<'_>,
+    places: &mut Places<'a>,
+    top: usize,
+) -> (Top<'a>, Top<'a>) {
+    let mut by_frame: HashMap<_, (u64, u64)> = HashMap::new();
+    for (stack, site) in sites {
+        add(by_frame.entry(events.stacks().leaf(*stack)).or_default(), (site.bytes, site.allocations));
+    }
+    let mut by_place: HashMap<Option<Place<'a>>, (u64, u64)> = HashMap::new();
+    for (frame, sums) in by_frame {
+        add(by_place.entry(frame.map(|frame| places.place(frame))).or_default(), sums);
+    }
+    let all: Vec<_> = by_place.into_iter().collect();
+    let by = |pick: fn(&(u64, u64)) -> u64| {
+        let values = all.iter().map(|(place, sums)| (place.clone(), pick(sums))).filter(|entry| entry.1 > 0);
+        largest(values.collect(), top)
+    };
+    (by(|sums| sums.0), by(|sums| sums.1))
+}
+
+fn add(to: &mut (u64, u64), (bytes, count): (u64, u64)) {
+    to.0 = to.0.saturating_add(bytes);
+    to.1 += count;
+}
+
+/// Most first; equals by name, so that the order is the same every time.
+fn largest<T: Ord>(mut entries: Vec<(T, u64)>, top: usize) -> Vec<(T, u64)> {
+    entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    entries.truncate(top);
+    entries
+}
+
+fn peak_sites<'a>(
+    mut sites: Vec<(StackId, Site)>,
+    events: &Events<'_>,
+    places: &mut Places<'a>,
+    top: usize,
+) -> Vec<PeakSite<'a>> {
+    sites.retain(|(_, site)| site.peak_bytes > 0);
+    sites.sort_by_key(|(stack, site)| (std::cmp::Reverse(site.peak_bytes), *stack));
+    sites.truncate(top);
+    let resolve = |(stack, site): (StackId, Site)| PeakSite {
+        bytes: site.peak_bytes,
+        blocks: site.peak_blocks,
+        stack: events.stacks().frames(stack).map(|frame| places.place(frame)).collect(),
+    };
+    sites.into_iter().map(resolve).collect()
+}

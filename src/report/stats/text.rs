@@ -1,0 +1,173 @@
+//! `prof stats` for people.
+
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{PeakSite, StatsReport};
+use crate::model::EndReason;
+use crate::report::place::Place;
+use crate::report::plain::Plain;
+use crate::report::units::{bytes, count, duration};
+
+/// Frames shown of a stack at the peak.
+const FRAMES: usize = 8;
+/// Notes shown of each capture.
+const NOTES: usize = 20;
+const BAR_WIDTH: u64 = 32;
+const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const SPARK_WIDTH: usize = 60;
+
+pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    write_head(report, out)?;
+    write_completeness(report, out)?;
+    write_totals(report, out)?;
+    write_sizes(report, out)?;
+    write_kinds(report, out)?;
+    write_top("Top locations by size", &report.top_by_size, bytes, out)?;
+    write_top("Top locations by number of allocations", &report.top_by_count, count, out)?;
+    write_peak(report, out)
+}
+
+pub(super) fn write_peak(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let peak = report.stats.peak.peak().0;
+    writeln!(out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
+    if report.peak_sites.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    report.peak_sites.iter().try_for_each(|site| write_site(site, peak, out))
+}
+
+fn write_head(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let metadata = report.metadata;
+    let python = &metadata.python;
+    let started = UNIX_EPOCH + Duration::from_nanos(metadata.started_unix_ns);
+    writeln!(out, "Recording of pid {}: {}", metadata.pid, Plain(&metadata.command_line.join(" ")))?;
+    writeln!(
+        out,
+        "  {} {}, {}; {} on {}",
+        Plain(&python.implementation),
+        Plain(&python.version),
+        Plain(&python.allocator),
+        Plain(&metadata.libc),
+        Plain(&metadata.host)
+    )?;
+    writeln!(
+        out,
+        "  {}, {}; ended: {}",
+        humantime::format_rfc3339_seconds(started),
+        duration(report.duration_ns),
+        report.end_reason.name().replace('_', " ")
+    )
+}
+
+fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let lost = report.lost_events();
+    let pause = duration(report.longest_pause_us.saturating_mul(1000));
+    let complete = lost == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
+    match complete {
+        true => writeln!(out, "  complete: no event lost; longest pause {pause}")?,
+        false => writeln!(
+            out,
+            "  INCOMPLETE: {} events lost in {} gaps, {} chunks damaged; longest pause {pause}",
+            count(lost),
+            count(report.gaps().len() as u64),
+            count(report.damaged_chunks)
+        )?,
+    }
+    for (value, text) in [
+        (report.losses.truncated_stacks, "stacks cut at the root"),
+        (report.losses.unreadable_stacks, "stacks that could not be read"),
+        (report.unresolved_codes as u64, "functions without a description"),
+        (report.stats.live.lost_frees(), "frees missing for certain: their blocks were allocated again"),
+    ] {
+        if value > 0 {
+            writeln!(out, "  note: {} {text}", count(value))?;
+        }
+    }
+    for note in report.notes.iter().take(NOTES) {
+        writeln!(out, "  note ({}): {}", note.kind.name().replace('_', " "), Plain(&note.text))?;
+    }
+    match report.notes.len().saturating_sub(NOTES) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {} notes more", count(more as u64)),
+    }
+}
+
+fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let stats = &report.stats;
+    let (peak, at) = stats.peak.peak();
+    let (live, blocks) = (stats.peak.live_bytes(), stats.peak.live_blocks());
+    writeln!(out)?;
+    for (label, value) in [
+        ("Allocations", count(stats.allocations())),
+        ("Deallocations", count(stats.deallocations())),
+        ("  of older blocks", count(stats.live.unmatched_frees())),
+        ("Bytes allocated", bytes(stats.bytes())),
+        ("Peak", format!("{} after {}", bytes(peak), duration(report.nanos(at)))),
+        ("Live at the end", format!("{} in {} blocks", bytes(live), count(blocks))),
+        ("Thread stacks", bytes(stats.peak.stack_bytes())),
+        ("Live over time", sparkline(stats.timeline.intervals().0)),
+    ] {
+        writeln!(out, "{label:<18}{value}")?;
+    }
+    Ok(())
+}
+
+/// The most of each part, scaled to the most of all.
+fn sparkline(values: &[u64]) -> String {
+    let most = values.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let width = values.len().min(SPARK_WIDTH);
+    let part = |n: usize| &values[n * values.len() / width..(n + 1) * values.len() / width];
+    let height = |part: &[u64]| part.iter().copied().max().unwrap_or(0) as f64 / most;
+    (0..width).map(|n| SPARKS[(height(part(n)) * 7.0).round() as usize]).collect()
+}
+
+fn write_sizes(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nSizes")?;
+    let most = report.bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1);
+    let digits = count(most).len();
+    for bin in &report.bins {
+        let width = (u128::from(bin.count) * u128::from(BAR_WIDTH)).div_ceil(u128::from(most)) as usize;
+        let line =
+            format!("  ≤ {:>10}  {:>digits$}  {}", bytes(bin.max_bytes), count(bin.count), "█".repeat(width));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if report.bins.is_empty() { writeln!(out, "  none") } else { Ok(()) }
+}
+
+fn write_kinds(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nBy allocator")?;
+    for &(kind, n) in &report.by_kind {
+        writeln!(out, "  {:<16}{:>16}", kind.name(), count(n))?;
+    }
+    if report.by_kind.is_empty() { writeln!(out, "  none") } else { Ok(()) }
+}
+
+fn write_top(
+    title: &str,
+    top: &[(Option<Place<'_>>, u64)],
+    unit: fn(u64) -> String,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "\n{title}")?;
+    for (place, value) in top {
+        let place = place.as_ref().map_or("(no Python stack)".to_owned(), Place::plain);
+        writeln!(out, "  {:>12}  {place}", unit(*value))?;
+    }
+    if top.is_empty() { writeln!(out, "  none") } else { Ok(()) }
+}
+
+fn write_site(site: &PeakSite<'_>, peak: u64, out: &mut dyn Write) -> io::Result<()> {
+    let percent = site.bytes as f64 * 100.0 / peak.max(1) as f64;
+    let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), Place::plain);
+    let plural = if site.blocks == 1 { "" } else { "s" };
+    writeln!(out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;
+    writeln!(out, "{:24}in {} block{plural}", "", count(site.blocks))?;
+    for place in site.stack.iter().skip(1).take(FRAMES - 1) {
+        writeln!(out, "{:24}{}", "", place.plain())?;
+    }
+    match site.stack.len().saturating_sub(FRAMES) {
+        0 => Ok(()),
+        more => writeln!(out, "{:24}… {} more frames", "", count(more as u64)),
+    }
+}
