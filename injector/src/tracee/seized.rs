@@ -70,7 +70,12 @@ impl<'t> Seized<'t> {
                 Report::Interrupted => return Ok(running_at),
                 Report::Exited => return Err(TraceError::Gone(self.tid)),
                 Report::GroupStop => return Err(TraceError::GroupStopped(self.tid)),
-                Report::Signal(signal) => request::resume(self.tid, signal)?,
+                Report::Signal(signal) => {
+                    // Any stop uses up the request for ours (`ptrace_stop`,
+                    // kernel/signal.c), so ask again.
+                    request::interrupt(self.tid)?;
+                    request::resume(self.tid, signal)?;
+                }
                 Report::Nothing if now - start >= deadline => {
                     return Err(TraceError::Deadline { tid: self.tid, deadline });
                 }
