@@ -73,15 +73,22 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
     let mut walk = Walk { fields: Fields::new(&region.offsets), frames, kept, recount, tail };
     let mut same = slot.sent.get() as usize;
     let end = match walk.collect(leaf) {
-        End::Root => End::Root,
         End::Joined => walk.compare(&mut same),
-        End::Cut => End::Cut,
+        end => end,
     };
     let end = if let End::Joined = end { walk.again(leaf, &mut same) } else { end };
-    if let End::Cut = end {
-        chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
-    }
-    let cut = u32::from(matches!(end, End::Cut));
+    let losses = &chunk::header(region).losses;
+    let cut = match end {
+        End::Root | End::Joined => 0,
+        End::TooDeep => {
+            losses.truncated.fetch_add(1, Relaxed);
+            1
+        }
+        End::Unreadable => {
+            losses.unreadable.fetch_add(1, Relaxed);
+            1
+        }
+    };
     if slot.truncated.get() != cut {
         same = 0;
     }
@@ -124,8 +131,10 @@ enum End {
     /// At the remembered frame `kept - 1`. As a result of a comparison: the chain
     /// below is not what it was.
     Joined,
-    /// In the middle: too deep, or a frame failed its checks.
-    Cut,
+    /// There are more frames than are remembered.
+    TooDeep,
+    /// A frame failed its checks, or the runtime began to finalize.
+    Unreadable,
 }
 
 struct Walk<'a> {
@@ -153,7 +162,7 @@ impl Walk<'_> {
             }
             if !is_plausible(frame) || self.fields.is_finalizing() {
                 self.kept = 0;
-                return End::Cut;
+                return End::Unreadable;
             }
             // SAFETY: linked from the thread state or from a frame above it.
             let previous = unsafe { load(frame + self.fields.previous) };
@@ -163,9 +172,13 @@ impl Walk<'_> {
             if self.tail == self.kept {
                 self.kept = 0;
             }
-            if self.tail == 0 || !self.push(frame) {
+            let end = match self.tail {
+                0 => Some(End::TooDeep),
+                _ => (!self.push(frame)).then_some(End::Unreadable),
+            };
+            if let Some(end) = end {
                 self.kept = 0;
-                return End::Cut;
+                return end;
             }
             frame = previous;
         }
@@ -210,7 +223,7 @@ impl Walk<'_> {
             }
             if fields.is_finalizing() {
                 self.kept = 0;
-                return End::Cut;
+                return End::Unreadable;
             }
             // SAFETY: the frame above, or the thread state, links to this address now.
             let (code, ip, previous) = unsafe { fields.look(frame.addr) };
@@ -237,8 +250,8 @@ impl Walk<'_> {
     fn again(&mut self, leaf: u64, same: &mut usize) -> End {
         (*same, self.kept, self.tail) = (0, 0, CAPACITY);
         match self.collect(leaf) {
-            End::Root => End::Root,
-            _ => End::Cut,
+            End::Joined => End::Unreadable,
+            end => end,
         }
     }
 

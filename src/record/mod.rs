@@ -14,7 +14,9 @@ mod figures;
 mod ground;
 mod install;
 mod islands;
+mod keeper;
 mod look;
+mod metadata;
 mod register;
 mod ring;
 mod safe;
@@ -27,3 +29,4 @@ pub use error::Error;
 pub use ground::Ground;
 
 pub use withdraw::{Left, withdraw};
+pub use session::{Options, Outcome, Progress, record};

@@ -38,6 +38,8 @@ pub struct Losses {
     pub nested: u64,
     /// Stacks cut at the root.
     pub truncated: u64,
+    /// Stacks in which a frame failed its checks.
+    pub unreadable: u64,
     /// Ticks that threads waited for room.
     pub waited_ticks: u64,
 }
@@ -212,6 +214,7 @@ impl Ring {
             threadless: losses.threadless.load(Relaxed),
             nested: losses.nested.load(Relaxed),
             truncated: losses.truncated.load(Relaxed),
+            unreadable: losses.unreadable.load(Relaxed),
             waited_ticks: losses.waited_ticks.load(Relaxed),
         }
     }

@@ -81,11 +81,11 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
     Ok(word != 0 && word & OWNER_DIED == 0)
 }
 
-/// Takes everything out of process `pid` that is ours.
-pub fn withdraw(pid: i32) -> Result<Left, Error> {
+/// Takes everything out of process `pid` that is ours; `None` if nothing was.
+pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
     let ground = Ground::survey(pid)?;
     match find(&ground)? {
-        Found::Nothing => Err(refused(format!("nothing of prof is in process {pid}"), None)),
+        Found::Nothing => Ok(None),
         Found::InUse => Err(refused(
             format!("a recording of process {pid} is running"),
             Some("end it where it was started; its end removes everything"),
@@ -94,7 +94,7 @@ pub fn withdraw(pid: i32) -> Result<Left, Error> {
             format!("another build of prof (layout {layout}) is in process {pid}"),
             Some("run `prof detach` of that build"),
         )),
-        Found::Remains(region) => remove(&ground, &region),
+        Found::Remains(region) => remove(&ground, &region).map(Some),
     }
 }
 

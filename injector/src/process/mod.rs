@@ -94,6 +94,13 @@ impl Process {
         }
     }
 
+    /// Whether a signal ended it; `None` if it lives or nobody can tell any more.
+    pub fn was_killed(&self) -> Option<bool> {
+        let status = self.pidfd.as_ref().and_then(PidFd::exit_status);
+        let status = status.or_else(|| task::exit_status(&self.dir.join("stat")).ok().flatten())?;
+        Some(libc::WIFSIGNALED(status))
+    }
+
     /// Its memory.
     pub fn memory(&self) -> Memory {
         Memory::new(self.live_task().map_or(self.pid, Tid::as_pid))

@@ -168,6 +168,12 @@ pub(super) fn state(path: &Path) -> io::Result<TaskState> {
     Ok(TaskState::from_letter(stat(path)?.state))
 }
 
+/// The wait status in the `stat` of a zombie.
+pub(super) fn exit_status(path: &Path) -> io::Result<Option<i32>> {
+    let stat = stat(path)?;
+    Ok(stat.exit_code.filter(|_| !TaskState::from_letter(stat.state).is_live()))
+}
+
 fn stat(path: &Path) -> io::Result<Stat> {
     Stat::from_read(&fs::read(path)?[..]).map_err(io::Error::other)
 }
