@@ -35,6 +35,8 @@ mod holes;
 
 mod plan;
 
+mod block;
+
 mod island;
 
 mod arm;

@@ -128,7 +128,7 @@ impl Counting {
     /// Maps and writes islands and hooks; nothing is armed.
     pub fn install(target: &mut Target, plans: Vec<Plan>) -> Counting {
         const PAGE: u64 = 4096;
-        for pages in prof_injector::detour::mappings(&plans) {
+        for pages in prof_injector::detour::mappings(plans.iter().map(Plan::pages)) {
             target.tell(&format!("map {:x} {:x}", pages.start, pages.end - pages.start));
         }
         let page = plans[0].pages().end + PAGE;
@@ -179,11 +179,15 @@ pub fn large_library() -> &'static Path {
     &LIBRARY
 }
 
+/// Compiles to a name of this process's own and moves that into place: another
+/// test process may do the same.
 fn build(source: &str, output: &str, options: &[&str]) -> PathBuf {
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{output}.{}", std::process::id()));
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
+    let own = output.with_extension(std::process::id().to_string());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/detour").join(source);
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"]).arg(&output).arg(source).args(options);
+    compiler.args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"]).arg(&own).arg(source).args(options);
     assert!(compiler.status().expect("a C compiler").success());
+    std::fs::rename(own, &output).expect("one directory");
     output
 }
