@@ -152,7 +152,10 @@ impl<'a> Block<'a> {
             if instruction.next_ip() >= jump + JUMP_BYTES as u64 {
                 return Some(moved);
             }
-            if instruction.flow_control() == FlowControl::UnconditionalBranch {
+            if matches!(
+                instruction.flow_control(),
+                FlowControl::UnconditionalBranch | FlowControl::IndirectBranch
+            ) {
                 return None;
             }
         }
@@ -224,9 +227,10 @@ struct Jump<'a> {
 /// A system call stays only as long as the kernel takes.
 fn is_movable(instruction: &Instruction) -> bool {
     match instruction.flow_control() {
-        FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
-            !instruction.is_invalid()
-        }
+        FlowControl::Next
+        | FlowControl::ConditionalBranch
+        | FlowControl::UnconditionalBranch
+        | FlowControl::IndirectBranch => !instruction.is_invalid(),
         FlowControl::Call => instruction.mnemonic() == Mnemonic::Syscall,
         _ => false,
     }
