@@ -3,6 +3,7 @@
 use super::{Mapping, Maps};
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_LOAD;
+use goblin::elf::section_header::SHN_UNDEF;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -90,7 +91,7 @@ impl Module {
 
 fn defined_symbols(elf: &Elf, load_bias: u64) -> HashMap<String, Symbol> {
     let mut symbols = HashMap::new();
-    for symbol in elf.dynsyms.iter().filter(|s| !s.is_import() && s.st_value != 0) {
+    for symbol in elf.dynsyms.iter().filter(|s| s.st_shndx != SHN_UNDEF as usize && s.st_value != 0) {
         let Some(name) = elf.dynstrtab.get_at(symbol.st_name) else { continue };
         let value = Symbol {
             addr: symbol.st_value.wrapping_add(load_bias),
