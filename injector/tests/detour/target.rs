@@ -25,8 +25,17 @@ pub struct Target {
 impl Target {
     /// Starts it by way of a shell line that ends in `"$0"`.
     pub fn start(shell: &str) -> Target {
+        Target::start_program(program(), shell)
+    }
+
+    /// Starts it as a program of fixed position.
+    pub fn start_fixed() -> Target {
+        Target::start_program(fixed_program(), "\"$0\"")
+    }
+
+    fn start_program(program: &Path, shell: &str) -> Target {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec {shell}"), &program().to_string_lossy()]);
+        command.args(["-c", &format!("exec {shell}"), &program.to_string_lossy()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
         let commands = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
@@ -169,6 +178,13 @@ pub fn counting_hook(register: iced_x86::Register) -> Vec<u8> {
 /// The built program.
 fn program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| build("target.c", "detour_target", &["-pthread"]));
+    &PROGRAM
+}
+
+/// The same, of fixed position.
+fn fixed_program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> =
+        LazyLock::new(|| build("target.c", "detour_fixed_target", &["-pthread", "-no-pie", "-fno-pie"]));
     &PROGRAM
 }
 
