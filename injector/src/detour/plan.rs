@@ -353,6 +353,17 @@ mod tests {
     }
 
     #[test]
+    fn an_endbr64_stays_in_front() {
+        // endbr64; push rbx; mov rbx,rdi; pop rbx; ret
+        let code = [0xf3, 0x0f, 0x1e, 0xfa, 0x53, 0x48, 0x89, 0xfb, 0x5b, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90];
+        let function = function(BASE, 10, &code);
+        for free in [page(lands(&code, 0)), BASE + 0x100_0000] {
+            let plan = planner(&[free]).plan(&function, &code).expect("a way");
+            assert_eq!((plan.way, plan.patch), (Way::FiveBytes, BASE + 4));
+        }
+    }
+
+    #[test]
     fn a_branch_target_carries_no_detour() {
         let mut entered = function(BASE, 8, &MALLOC);
         entered.inward = vec![BASE];
@@ -380,11 +391,13 @@ mod tests {
         let first = function(BASE - 1, 1, &code);
         let second = function(BASE, 8, &MALLOC);
         let read_by_first = u64::from(u32::from_le_bytes([0x41, 0x54, 0x55, 0x53])) + BASE + 4;
-        let free = [page(target(0)), page(target(1)), page(read_by_first)];
-        let mut planner = planner(&free);
-        assert_eq!(planner.plan(&first, &code).expect("a way").patch, BASE - 1);
-        let refused = planner.plan(&second, &MALLOC);
-        assert!(matches!(refused, Err(Refused::NoWay { .. })), "{refused:?}");
+        let free = [page(target(0)), page(read_by_first)];
+        for order in [[&first, &second], [&second, &first]] {
+            let mut planner = planner(&free);
+            planner.plan(order[0], &order[0].code).expect("a way");
+            let refused = planner.plan(order[1], &order[1].code);
+            assert!(matches!(refused, Err(Refused::NoWay { .. })), "{refused:?}");
+        }
     }
 
     #[test]
