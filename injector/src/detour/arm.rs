@@ -10,7 +10,7 @@
 //! a process without owning it as a debugger would; for one who does at that very
 //! moment, there is no remedy.
 
-use super::plan::JUMP_BYTES;
+use super::block::JUMP_BYTES;
 use prof_shared::region::Entry;
 use std::fs::File;
 use std::io;

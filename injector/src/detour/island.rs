@@ -16,7 +16,6 @@ use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, IcedError, Instruction, InstructionBlock, MemoryOperand,
     Register,
 };
-use prof_shared::region::PAGE;
 
 /// `jmp [rip+0]`; the address follows.
 const JUMP_TO_LITERAL: [u8; 6] = [0xff, 0x25, 0, 0, 0, 0];
@@ -114,8 +113,6 @@ fn encode(code: &[Instruction], addr: u64) -> Result<Vec<u8>, IcedError> {
     let block = InstructionBlock::new(code, addr);
     Ok(BlockEncoder::encode(64, block, BlockEncoderOptions::NONE)?.code_buffer)
 }
-
-const _: () = assert!(PAGE == 4096);
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@
 //! leaves each function whole. The order is the caller's: plan all entries
 //! ([`Planner`]), map the pages ([`mappings`]), write the islands
 //! ([`Plan::assemble`]), register the entries ([`Plan::entry`]), and only then
-//! [`arm`]. Everything up to `arm` is pure: bytes and addresses in, a plan out.
+//! [`arm()`]. Everything up to that is pure: bytes and addresses in, a plan out.
 //!
 //! Not done here: mapping pages, stopping threads, waiting until nobody is
 //! inside. The instruction set's manuals promise nothing about code that is
@@ -34,6 +34,8 @@ mod prologue;
 mod holes;
 
 mod plan;
+
+mod block;
 
 mod island;
 

@@ -13,20 +13,13 @@
 //!
 //! A byte is never changed that another detour reads as its displacement.
 
+use super::block::{Block, JUMP_BYTES};
 use super::entries::Function;
 use super::holes::{Holes, pages};
 use super::hook::Hook;
 use super::island::{Assembled, Island};
-use super::prologue::{Boundary, stack_settled_at, walk};
-use super::targets::Targets;
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, IcedError, Instruction, Mnemonic};
-use prof_shared::region::{Entry, PAGE};
+use prof_shared::region::Entry;
 use std::ops::Range;
-
-/// `jmp rel32`.
-const JUMP: u8 = 0xe9;
-/// Bytes of `jmp rel32`; also what is compared before anything is changed.
-pub(super) const JUMP_BYTES: usize = 5;
 
 /// How a function is redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,9 +94,9 @@ pub struct Plan {
     pub after: [u8; 8],
     /// The instruction that jumps to the island.
     pub jump: u64,
-    island: Island,
-    len: u64,
-    trampoline: u64,
+    pub(super) island: Island,
+    pub(super) len: u64,
+    pub(super) trampoline: u64,
 }
 
 impl Plan {
@@ -159,9 +152,10 @@ impl Plan {
     }
 }
 
-/// The pages of all islands, ascending, each once.
-pub fn mappings(plans: &[Plan]) -> Vec<Range<u64>> {
-    let mut all: Vec<Range<u64>> = plans.iter().map(Plan::pages).collect();
+/// The mappings that hold the pages of several islands, ascending, each page in
+/// one of them.
+pub fn mappings(islands: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut all: Vec<Range<u64>> = islands.into_iter().collect();
     all.sort_by_key(|pages| pages.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
     for pages in all {
@@ -193,9 +187,7 @@ impl Planner {
         if let Some(at) = first_difference(&function.code, live) {
             return Err(Refused::TextDiffers { name, addr, at: addr + at as u64 });
         }
-        let boundaries = walk(function.hook, &function.code[..function.size], addr);
-        let targets = Targets::of(function, stack_settled_at(&boundaries));
-        let block = Block { function, boundaries, targets };
+        let block = Block::decode(function);
         let plan = self.one_byte(&block).or_else(|| self.five_bytes(&block));
         let plan = plan.ok_or(Refused::NoWay { name, addr })?;
         self.holes.take(plan.island());
@@ -213,7 +205,7 @@ impl Planner {
 
     fn one_byte(&self, block: &Block) -> Option<Plan> {
         let mut candidates = block.candidates();
-        candidates.sort_by_key(|candidate| candidate.target < block.function.addr);
+        candidates.sort_by_key(|candidate| candidate.target < candidate.jump);
         candidates.into_iter().find_map(|candidate| self.fit(block.plan(&candidate)?))
     }
 
@@ -242,201 +234,202 @@ fn first_difference(file: &[u8], live: &[u8]) -> Option<usize> {
     differs.or((live.len() < file.len()).then_some(live.len()))
 }
 
-/// A function's entry block, decoded.
-struct Block<'a> {
-    function: &'a Function,
-    boundaries: Vec<Boundary>,
-    targets: Targets,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detour::Limits;
+    use crate::process::{Mapping, Maps};
 
-/// A changed byte and where it leads to.
-struct Candidate {
-    way: Way,
-    index: usize,
-    jump: u64,
-    patch: u64,
-    value: u8,
-    target: u64,
-}
+    const BASE: u64 = 0x2000_0000_0000;
+    /// push r12; push rbp; push rbx; mov rbx,rdi; ret; nop …
+    const MALLOC: [u8; 16] =
+        [0x41, 0x54, 0x55, 0x53, 0x48, 0x89, 0xfb, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
 
-impl Block<'_> {
-    /// All ways by one byte, by boundary.
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut candidates = Vec::new();
-        for (index, boundary) in self.boundaries.iter().enumerate() {
-            let instruction = &boundary.instruction;
-            let addr = instruction.ip();
-            if instruction.mnemonic() == Mnemonic::Endbr64
-                || !is_movable(instruction)
-                || self.targets.may_enter(addr)
-            {
-                continue;
-            }
-            candidates.extend(self.jump(Way::OneByte, index, addr, addr));
-            if self.byte(addr).is_some_and(|byte| byte & 0xf0 == 0x40) && !self.targets.may_enter(addr + 1) {
-                candidates.extend(self.jump(Way::RexByte, index, addr, addr + 1));
-            }
-            if instruction.code() == Code::Jmp_rel32_64 && instruction.len() == JUMP_BYTES {
-                candidates.extend(self.jump_tops(index, addr));
-            }
+    fn function(addr: u64, size: usize, code: &[u8]) -> Function {
+        Function {
+            hook: Hook::Malloc,
+            name: "malloc",
+            module: "test".into(),
+            addr,
+            size,
+            code: code.to_vec(),
+            inward: Vec::new(),
         }
-        candidates
     }
 
-    fn jump(&self, way: Way, index: usize, jump: u64, patch: u64) -> Option<Candidate> {
-        let changes = self.byte(patch)? != JUMP;
-        let target = self.lands(patch, self.displacement(patch + 1)?);
-        changes.then_some(Candidate { way, index, jump, patch, value: JUMP, target })
-    }
-
-    fn jump_tops(&self, index: usize, jump: u64) -> impl Iterator<Item = Candidate> {
-        let patch = jump + 4;
-        let standing = self.displacement(jump + 1);
-        standing.into_iter().flat_map(move |[a, b, c, d]| {
-            let others = (0..=u8::MAX).filter(move |value| *value != d);
-            others.map(move |value| {
-                let target = self.lands(jump, [a, b, c, value]);
-                Candidate { way: Way::JumpTop, index, jump, patch, value, target }
-            })
-        })
-    }
-
-    /// Where a jump leads to whose opcode stands at `opcode`.
-    fn lands(&self, opcode: u64, displacement: [u8; 4]) -> u64 {
-        let next = opcode.wrapping_add(JUMP_BYTES as u64);
-        next.wrapping_add_signed(i64::from(i32::from_le_bytes(displacement)))
-    }
-
-    fn byte(&self, addr: u64) -> Option<u8> {
-        self.bytes(addr).first().copied()
-    }
-
-    fn displacement(&self, addr: u64) -> Option<[u8; 4]> {
-        self.bytes(addr).first_chunk().copied()
-    }
-
-    /// The code from `addr` on.
-    fn bytes(&self, addr: u64) -> &[u8] {
-        let offset = usize::try_from(addr - self.function.addr).unwrap_or(usize::MAX);
-        self.function.code.get(offset..).unwrap_or_default()
-    }
-
-    fn plan(&self, candidate: &Candidate) -> Option<Plan> {
-        let moved = self.boundaries[..=candidate.index].iter().map(|boundary| boundary.instruction);
-        let mut after = self.before(candidate.patch)?;
-        after[0] = candidate.value;
-        let jump = Jump {
-            way: candidate.way,
-            jump: candidate.jump,
-            patch: candidate.patch,
-            after,
-            boundary: &self.boundaries[candidate.index],
-        };
-        self.finish(jump, moved.collect(), candidate.target).ok()
-    }
-
-    /// Boundaries at which five bytes may be written, and the instructions that
-    /// have to move.
-    fn windows(&self) -> impl Iterator<Item = (&Boundary, Vec<Instruction>)> {
-        let addr = |boundary: &Boundary| boundary.instruction.ip();
-        let entered = move |boundary: &Boundary| {
-            addr(boundary) != self.function.addr && self.targets.may_enter(addr(boundary))
-        };
-        let usable = self.boundaries.iter().enumerate().filter(move |(_, boundary)| {
-            boundary.instruction.mnemonic() != Mnemonic::Endbr64 && !entered(boundary)
-        });
-        usable.filter_map(move |(index, boundary)| {
-            let jump = addr(boundary);
-            let moved = self.covering(index)?;
-            let end = jump + JUMP_BYTES as u64;
-            let in_one_page = jump / PAGE == (end - 1) / PAGE;
-            let in_function = end <= self.function.addr + self.function.size as u64;
-            (in_one_page && in_function && !self.targets.enter_within(jump, end)).then_some((boundary, moved))
-        })
-    }
-
-    /// The instructions from the start to behind a window at a boundary. Only the
-    /// last may be a jump, and none leaves a return address.
-    fn covering(&self, index: usize) -> Option<Vec<Instruction>> {
-        let jump = self.boundaries[index].instruction.ip();
-        let mut moved: Vec<Instruction> = self.boundaries[..index].iter().map(|b| b.instruction).collect();
-        for instruction in Decoder::with_ip(64, self.bytes(jump), jump, DecoderOptions::NONE).iter() {
-            if !is_movable(&instruction) || instruction.mnemonic() == Mnemonic::Syscall {
-                return None;
-            }
-            moved.push(instruction);
-            if instruction.next_ip() >= jump + JUMP_BYTES as u64 {
-                return Some(moved);
-            }
-            if instruction.flow_control() == FlowControl::UnconditionalBranch {
-                return None;
-            }
+    /// A planner for which nothing is free but these pages.
+    fn planner(free: &[u64]) -> Planner {
+        let mut free = free.to_vec();
+        free.sort();
+        let mut taken = Vec::new();
+        let mut start = 0x1000;
+        for page in free.into_iter().chain([0x7fff_ffff_f000]) {
+            let line = format!("{start:x}-{page:x} r-xp 00000000 00:00 0 ");
+            taken.extend(Mapping::parse(&line).filter(|mapping| !mapping.is_empty()));
+            start = page + 0x1000;
         }
-        None
+        let limits = Limits { stack_bytes: Some(8 << 20), brk_start: 0, lowest: 0x1000 };
+        Planner::new(Holes::new(&Maps(taken), &limits))
     }
 
-    fn plan_window(&self, boundary: &Boundary, moved: &[Instruction], target: u64) -> Option<Plan> {
-        let patch = boundary.instruction.ip();
-        let next = patch + JUMP_BYTES as u64;
-        let displacement = i32::try_from(target.wrapping_sub(next).cast_signed()).ok()?;
-        let mut after = self.before(patch)?;
-        after[0] = JUMP;
-        after[1..JUMP_BYTES].copy_from_slice(&displacement.to_le_bytes());
-        let jump = Jump { way: Way::FiveBytes, jump: patch, patch, after, boundary };
-        self.finish(jump, moved.to_vec(), target).ok()
+    fn page(addr: u64) -> u64 {
+        addr & !0xfff
     }
 
-    /// The bytes at a patch; as many as are compared must be known.
-    fn before(&self, patch: u64) -> Option<[u8; 8]> {
-        let bytes = self.bytes(patch);
-        let mut before = [0; 8];
-        let count = bytes.len().min(8);
-        before[..count].copy_from_slice(&bytes[..count]);
-        (count >= JUMP_BYTES).then_some(before)
+    /// Where the jump leads to whose opcode stands at `offset` of `code`.
+    fn lands(code: &[u8], offset: usize) -> u64 {
+        let displacement = code[offset + 1..].first_chunk().expect("four more");
+        let next = BASE + offset as u64 + 5;
+        next.wrapping_add_signed(i64::from(i32::from_le_bytes(*displacement)))
     }
 
-    fn finish(&self, jump: Jump, moved: Vec<Instruction>, target: u64) -> Result<Plan, IcedError> {
-        let function = self.function;
-        let island = Island {
-            addr: target,
-            lowered: jump.boundary.lowered.clone(),
-            entry_register: function.hook.entry_register(),
-            moved,
-        };
-        let assembled = island.assemble(0, 0)?;
-        Ok(Plan {
-            hook: function.hook,
-            name: function.name,
-            function: function.addr,
-            way: jump.way,
-            patch: jump.patch,
-            before: self.before(jump.patch).expect("looked up for `after`"),
-            after: jump.after,
-            jump: jump.jump,
-            len: assembled.bytes.len() as u64,
-            trampoline: assembled.trampoline_addr,
-            island,
-        })
+    fn target(offset: usize) -> u64 {
+        lands(&MALLOC, offset)
     }
-}
 
-struct Jump<'a> {
-    way: Way,
-    jump: u64,
-    patch: u64,
-    after: [u8; 8],
-    boundary: &'a Boundary,
-}
+    fn check(code: &[u8], free: &[u64], expected: (Way, u64)) {
+        let function = function(BASE, 8, code);
+        let plan = planner(free).plan(&function, &function.code).expect("a way");
+        assert_eq!((plan.way, plan.patch - BASE), expected);
+    }
 
-/// Whether a trampoline may hold the instruction. Calls would leave return
-/// addresses into it, and what returns or traps is no beginning of a function.
-/// A system call stays only as long as the kernel takes.
-fn is_movable(instruction: &Instruction) -> bool {
-    match instruction.flow_control() {
-        FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
-            !instruction.is_invalid()
+    #[test]
+    fn the_first_boundary_that_reaches_a_free_page_is_taken() {
+        check(&MALLOC, &[page(target(0))], (Way::OneByte, 0));
+        check(&MALLOC, &[page(target(1))], (Way::RexByte, 1));
+        check(&MALLOC, &[page(target(2))], (Way::OneByte, 2));
+        check(&MALLOC, &[page(target(3)), page(target(2))], (Way::OneByte, 2));
+    }
+
+    #[test]
+    fn above_comes_before_below() {
+        // xor eax,eax; xor esi,esi; nop; nop; push rbx; ret
+        let code = [0x31, 0xc0, 0x31, 0xf6, 0x90, 0x90, 0x53, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90];
+        let (below, above) = (lands(&code, 0), lands(&code, 2));
+        assert!(below < BASE && above > BASE);
+        check(&code, &[page(below), page(above)], (Way::OneByte, 2));
+        check(&code, &[page(below)], (Way::OneByte, 0));
+    }
+
+    #[test]
+    fn one_byte_is_changed_and_the_rest_is_known() {
+        let function = function(BASE, 8, &MALLOC);
+        let plan = planner(&[page(target(0))]).plan(&function, &function.code).expect("a way");
+        let entry = plan.entry(0x1234);
+        assert_eq!(entry.before, MALLOC[..8]);
+        assert_eq!(entry.after, [0xe9, 0x54, 0x55, 0x53, 0x48, 0x89, 0xfb, 0xc3]);
+        assert_eq!((entry.patch, entry.patch_len, entry.function), (BASE, 1, BASE));
+        assert_eq!((entry.island, entry.island_bytes, entry.region), (page(target(0)), 4096, 0x1234));
+        let island = plan.assemble(5, 6);
+        assert_eq!((island.addr, island.trampoline_addr), (target(0), entry.original));
+    }
+
+    #[test]
+    fn five_bytes_are_the_last_way() {
+        let near = BASE + 0x100_0000;
+        check(&MALLOC, &[near], (Way::FiveBytes, 0));
+        let function = function(BASE, 8, &MALLOC);
+        let plan = planner(&[near]).plan(&function, &function.code).expect("a way");
+        assert_eq!(plan.island().start, near);
+        assert_eq!(plan.after[..5], [0xe9, 0xfb, 0xff, 0xff, 0x00]);
+        assert_eq!(plan.entry(0).patch_len, 5);
+    }
+
+    #[test]
+    fn a_window_lies_in_one_page_and_is_entered_at_its_start_only() {
+        let near = BASE + 0x100_0000;
+        let refused = |function: &Function| planner(&[near]).plan(function, &function.code).is_err();
+        assert!(refused(&function(BASE + 0xffd, 7, &MALLOC)));
+        // mov eax,11 is followed by syscall, which a window may not hold.
+        let munmap = [0xb8, 11, 0, 0, 0, 0x0f, 5, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
+        assert!(!refused(&function(BASE, 8, &munmap)));
+        let short = [0xb0, 11, 0x0f, 5, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
+        assert!(refused(&function(BASE, 6, &short)));
+        let mut entered = function(BASE, 8, &MALLOC);
+        entered.inward = vec![BASE];
+        assert!(!refused(&entered), "its start is a start");
+        entered.inward = vec![BASE + 3];
+        assert!(refused(&entered));
+    }
+
+    #[test]
+    fn an_endbr64_stays_in_front() {
+        // endbr64; push rbx; mov rbx,rdi; pop rbx; ret
+        let code = [0xf3, 0x0f, 0x1e, 0xfa, 0x53, 0x48, 0x89, 0xfb, 0x5b, 0xc3, 0x90, 0x90, 0x90, 0x90, 0x90];
+        let function = function(BASE, 10, &code);
+        for free in [page(lands(&code, 0)), BASE + 0x100_0000] {
+            let plan = planner(&[free]).plan(&function, &code).expect("a way");
+            assert_eq!((plan.way, plan.patch), (Way::FiveBytes, BASE + 4));
         }
-        FlowControl::Call => instruction.mnemonic() == Mnemonic::Syscall,
-        _ => false,
+    }
+
+    #[test]
+    fn a_branch_target_carries_no_detour() {
+        let mut entered = function(BASE, 8, &MALLOC);
+        entered.inward = vec![BASE];
+        let free = [page(target(2)), page(target(0)), page(target(1))];
+        let plan = planner(&free).plan(&entered, &MALLOC).expect("a way");
+        assert_eq!((plan.way, plan.patch), (Way::OneByte, BASE + 2));
+    }
+
+    #[test]
+    fn a_bare_jump_gets_another_top_byte() {
+        // endbr64; jmp +0x123456; padding
+        let code = [0xf3, 0x0f, 0x1e, 0xfa, 0xe9, 0x56, 0x34, 0x12, 0, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
+        let function = function(BASE, 9, &code);
+        let reached = |top: u64| BASE + 9 + 0x123456 + (top << 24);
+        let free = [page(reached(0x20)), page(reached(0x30))];
+        let plan = planner(&free).plan(&function, &code).expect("a way");
+        assert_eq!((plan.way, plan.patch, plan.jump), (Way::JumpTop, BASE + 8, BASE + 4));
+        assert_eq!((plan.after[0], plan.island().start), (0x20, reached(0x20)));
+    }
+
+    #[test]
+    fn two_detours_do_not_change_what_the_other_reads() {
+        // A function of one byte's length: its jump reads the next function.
+        let code = [&[0x90][..], &MALLOC].concat();
+        let first = function(BASE - 1, 1, &code);
+        let second = function(BASE, 8, &MALLOC);
+        let read_by_first = u64::from(u32::from_le_bytes([0x41, 0x54, 0x55, 0x53])) + BASE + 4;
+        let free = [page(target(0)), page(read_by_first)];
+        for order in [[&first, &second], [&second, &first]] {
+            let mut planner = planner(&free);
+            planner.plan(order[0], &order[0].code).expect("a way");
+            let refused = planner.plan(order[1], &order[1].code);
+            assert!(matches!(refused, Err(Refused::NoWay { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn changed_text_is_refused_with_its_place() {
+        let function = function(BASE, 8, &MALLOC);
+        let mut live = MALLOC;
+        live[6] = 0xcc;
+        let refused = planner(&[page(target(0))]).plan(&function, &live).expect_err("changed");
+        assert_eq!(refused, Refused::TextDiffers { name: "malloc", addr: BASE, at: BASE + 6 });
+        let refused = planner(&[page(target(0))]).plan(&function, &live[..3]).expect_err("unreadable");
+        assert_eq!(refused, Refused::TextDiffers { name: "malloc", addr: BASE, at: BASE + 3 });
+    }
+
+    #[test]
+    fn a_lost_island_is_planned_elsewhere() {
+        let function = function(BASE, 8, &MALLOC);
+        let mut planner = planner(&[page(target(0)), page(target(1))]);
+        let first = planner.plan(&function, &MALLOC).expect("a way");
+        planner.lost(&first);
+        let second = planner.plan(&function, &MALLOC).expect("another way");
+        assert_eq!((first.way, second.way), (Way::OneByte, Way::RexByte));
+        planner.lost(&second);
+        planner.plan(&function, &MALLOC).expect_err("nothing left");
+    }
+
+    #[test]
+    fn shared_pages_are_mapped_once() {
+        assert_eq!(
+            mappings([0x3000..0x4000, 0x1000..0x3000, 0x1000..0x2000]),
+            [0x1000..0x3000, 0x3000..0x4000]
+        );
+        let overlapping = mappings([0x1000..0x3000, 0x2000..0x4000, 0x5000..0x6000]);
+        assert_eq!(overlapping, [0x1000..0x4000, 0x5000..0x6000]);
     }
 }

@@ -87,6 +87,9 @@ mod tests {
         let targets = Targets::of(&function(&[0x53, 0x48, 0x89, 0xfb, 0xff, 0xe0]), 0x1001);
         assert!(!targets.may_enter(0x1000));
         assert!(targets.may_enter(0x1001));
+        // Without a push the start is still only entered by calls.
+        let targets = Targets::of(&function(&[0x48, 0x89, 0xf8, 0xff, 0xe0]), 0x1000);
+        assert!(!targets.may_enter(0x1000) && targets.may_enter(0x1003));
         // … and a tail call through the import table does not.
         let targets = Targets::of(&function(&[0x53, 0x5b, 0xff, 0x25, 0, 0, 0, 0]), 0x1001);
         assert!(!targets.may_enter(0x1001));

@@ -1,2 +1,2 @@
-// A library of 24 MiB, to be loaded above libc.
-char large[24 << 20] = {1};
+// A library that takes 24 MiB of address space, to be loaded above libc.
+char large[24 << 20];

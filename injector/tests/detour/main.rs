@@ -4,6 +4,9 @@
 mod target;
 
 #[cfg(target_arch = "x86_64")]
+mod entries;
+
+#[cfg(target_arch = "x86_64")]
 mod ways;
 
 #[cfg(target_arch = "x86_64")]

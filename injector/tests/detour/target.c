@@ -118,8 +118,10 @@ static int idlers(unsigned long count) {
 
 // Each function so many times, the blocks small enough for the heap.
 static int sequence(void) {
+  // In a program of fixed position this is the address of its own PLT slot.
+  void *(*volatile by_pointer)(size_t) = malloc;
   for (int i = 0; i < ROUNDS; i++) {
-    unsigned char *volatile block = malloc(100);
+    unsigned char *volatile block = by_pointer(100);
     block = realloc(block, 200);
     free(block);
     block = calloc(2, 50);

@@ -25,8 +25,17 @@ pub struct Target {
 impl Target {
     /// Starts it by way of a shell line that ends in `"$0"`.
     pub fn start(shell: &str) -> Target {
+        Target::start_program(program(), shell)
+    }
+
+    /// Starts it as a program of fixed position.
+    pub fn start_fixed() -> Target {
+        Target::start_program(fixed_program(), "\"$0\"")
+    }
+
+    fn start_program(program: &Path, shell: &str) -> Target {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec {shell}"), &program().to_string_lossy()]);
+        command.args(["-c", &format!("exec {shell}"), &program.to_string_lossy()]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
         let commands = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped"));
@@ -128,7 +137,7 @@ impl Counting {
     /// Maps and writes islands and hooks; nothing is armed.
     pub fn install(target: &mut Target, plans: Vec<Plan>) -> Counting {
         const PAGE: u64 = 4096;
-        for pages in prof_injector::detour::mappings(&plans) {
+        for pages in prof_injector::detour::mappings(plans.iter().map(Plan::pages)) {
             target.tell(&format!("map {:x} {:x}", pages.start, pages.end - pages.start));
         }
         let page = plans[0].pages().end + PAGE;
@@ -172,6 +181,13 @@ fn program() -> &'static Path {
     &PROGRAM
 }
 
+/// The same, of fixed position.
+fn fixed_program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> =
+        LazyLock::new(|| build("target.c", "detour_fixed_target", &["-pthread", "-no-pie", "-fno-pie"]));
+    &PROGRAM
+}
+
 /// The built library of 24 MiB.
 pub fn large_library() -> &'static Path {
     static LIBRARY: LazyLock<PathBuf> =
@@ -179,11 +195,15 @@ pub fn large_library() -> &'static Path {
     &LIBRARY
 }
 
+/// Compiles to a name of this process's own and moves that into place: another
+/// test process may do the same.
 fn build(source: &str, output: &str, options: &[&str]) -> PathBuf {
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{output}.{}", std::process::id()));
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
+    let own = output.with_extension(std::process::id().to_string());
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/detour").join(source);
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"]).arg(&output).arg(source).args(options);
+    compiler.args(["-O1", "-fno-builtin", "-Wall", "-Wextra", "-o"]).arg(&own).arg(source).args(options);
     assert!(compiler.status().expect("a C compiler").success());
+    std::fs::rename(own, &output).expect("one directory");
     output
 }
