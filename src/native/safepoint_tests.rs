@@ -1,13 +1,12 @@
 //! The safe-point oracle on real processes, with the rules made here.
 
-use super::test_target::{Known, Target, pythons};
+use super::test_target::{Known, Program, Target, pythons};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use prof_injector::Pid;
 use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_shared::row::Regs;
 use std::collections::HashMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Tries after which stale words are accepted, as an attacher would.
@@ -93,19 +92,15 @@ int main(void) {
 
 #[test]
 fn a_thread_inside_malloc_is_never_safe() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let (source, program) = (dir.path().join("loop.c"), dir.path().join("loop"));
-    std::fs::write(&source, MALLOC_LOOP).expect("it can be written");
-    let built = Command::new("cc").args(["-O2", "-g", "-pthread", "-o"]).arg(&program).arg(&source).status();
-    assert!(built.expect("cc is installed").success());
-    let mut target = Target::start(&program, &[]);
+    let program = Program::build(MALLOC_LOOP);
+    let mut target = Target::start(program.path(), &[]);
     let flags: Vec<(Pid, u64)> = (0..3).map(|_| thread_and_flag(&target.line())).collect();
 
     let known = Known::of(&target);
     let forbidden = Forbidden::from_modules(&known.modules, &[]).expect("the target has glibc");
     let mut unwinder = known.unwinder();
     let memory = known.process.memory();
-    let own = known.modules.iter().find(|module| module.path == program).expect("it is mapped");
+    let own = known.modules.iter().find(|module| module.path == program.path()).expect("it is mapped");
     let libc = known.modules.iter().find(|module| module.symbol("gnu_get_libc_version").is_some());
     let munmap = libc.and_then(|libc| libc.symbol("munmap")).expect("libc has munmap");
     let munmap = munmap.addr..munmap.addr + munmap.size; // `free` ends in a jump to it
