@@ -1,6 +1,7 @@
 //! Stacks of stopped interpreters: frame by frame what gdb finds.
 
-use super::test_target::{Known, Target, pythons};
+use super::Unwinder;
+use super::test_target::{Known, Program, Target, pythons};
 use prof_shared::row::{Base, End, Regs};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -66,25 +67,21 @@ sys.stdin.readline()
 struct Gdb {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
-    _script: tempfile::NamedTempFile,
 }
 
 impl Gdb {
     fn attach(target: &Target) -> Gdb {
-        let script = tempfile::Builder::new().suffix(".py").tempfile().expect("a temporary file");
-        std::fs::write(script.path(), GDB).expect("a temporary file");
         let mut child = Command::new("gdb")
             .args(["--nx", "--batch", "-iex", "set auto-load off", "-p"])
             .arg(target.pid().to_string())
-            .arg("-x")
-            .arg(script.path())
+            .args(["-ex", &format!("python exec({GDB:?})")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("gdb is installed");
         let output = BufReader::new(child.stdout.take().expect("piped")).lines();
-        Gdb { child, output, _script: script }
+        Gdb { child, output }
     }
 
     /// The threads: registers, and the pc of each frame.
@@ -111,26 +108,61 @@ impl Drop for Gdb {
     }
 }
 
+/// Stops a target and compares each thread's stack; gives the stacks.
+fn compare(target: &Target) -> (Vec<Vec<u64>>, Unwinder<Vec<u8>>) {
+    let known = Known::of(target);
+    let mut unwinder = known.unwinder();
+    let memory = known.process.memory();
+    let mut gdb = Gdb::attach(target);
+    let stacks = gdb.threads().into_iter().map(|(regs, expected)| {
+        let found = unwinder.unwind(regs, 100_000, |addr| memory.read_u64(addr).ok());
+        assert_eq!(found.pcs, expected);
+        assert_eq!(found.end, End::Complete);
+        found.pcs
+    });
+    (stacks.collect(), unwinder)
+}
+
 #[test]
-fn stacks_are_those_that_gdb_finds() {
+fn stacks_of_interpreters() {
     for python in pythons() {
+        println!("{}", python.display());
         let mut target = Target::start(&python, &["-c", PROGRAM]);
         assert_eq!(target.line(), "ready");
-        let known = Known::of(&target);
-        let mut unwinder = known.unwinder();
-        let memory = known.process.memory();
-        let mut gdb = Gdb::attach(&target);
-        let (mut longest, mut signal_frames) = (0, 0);
-        let threads = gdb.threads();
-        assert_eq!(threads.len(), 5);
-        for (regs, expected) in threads {
-            let found = unwinder.unwind(regs, 100_000, |addr| memory.read_u64(addr).ok());
-            assert_eq!(found.pcs, expected, "{}", python.display());
-            assert_eq!(found.end, End::Complete, "{}", python.display());
-            longest = longest.max(found.pcs.len());
-            let is_signal = |pc: &&u64| unwinder.row(**pc).is_some_and(|row| row.base == Base::SIGNAL);
-            signal_frames += found.pcs.iter().filter(is_signal).count();
-        }
-        assert!(longest > 800 && signal_frames == 1, "{longest} frames, {signal_frames} of signals");
+        let (stacks, mut unwinder) = compare(&target);
+        assert_eq!(stacks.len(), 5);
+        assert!(stacks.iter().any(|stack| stack.len() > 800));
+        let is_signal = |pc: &u64| unwinder.row(*pc).is_some_and(|row| row.base == Base::SIGNAL);
+        assert_eq!(stacks.concat().into_iter().filter(is_signal).count(), 1);
     }
+}
+
+/// A function that realigns its stack and keeps the CFA in memory.
+const REALIGNED: &str = r#"
+#include <alloca.h>
+#include <stdio.h>
+#include <unistd.h>
+typedef int wide __attribute__((vector_size(64)));
+__attribute__((noinline)) static void realigned(int size) {
+    wide local[4];
+    char *room = alloca(size);
+    __asm__ volatile("" : : "r"(local), "r"(room) : "memory", "rbx");
+    puts("ready");
+    fflush(stdout);
+    pause();
+    __asm__ volatile("" : : "r"(local), "r"(room) : "memory");
+}
+int main(int count, char **arguments) {
+    realigned(count * 100);
+    return 0;
+}
+"#;
+
+#[test]
+fn stack_of_a_function_that_realigns_it() {
+    let program = Program::build(REALIGNED);
+    let mut target = Target::start(program.path(), &[]);
+    assert_eq!(target.line(), "ready");
+    let (stacks, mut unwinder) = compare(&target);
+    assert!(stacks[0].iter().any(|pc| unwinder.row(*pc).is_some_and(|row| row.base == Base::AT_BP)));
 }

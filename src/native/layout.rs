@@ -18,7 +18,7 @@ pub(super) struct Part {
 
 impl Part {
     /// From the byte at `addr` to the end of the part.
-    fn from_addr(&self, addr: u64) -> Option<Part> {
+    fn rest_at(&self, addr: u64) -> Option<Part> {
         let skip = usize::try_from(addr.checked_sub(self.addr)?).ok()?;
         (skip < self.bytes.len()).then(|| Part { bytes: self.bytes.start + skip..self.bytes.end, addr })
     }
@@ -49,7 +49,7 @@ impl Layout {
         let loads = || segments.iter().filter(|s| s.p_type(endian) == PT_LOAD);
         let text = loads().filter(|s| s.p_flags(endian).contains(PF_X)).map(|s| s.p_vaddr(endian)).min();
         let frames_addr = super::header::frames_addr(&data[header.bytes.clone()], header.addr)?;
-        let frames = loads().filter_map(|s| part(s, data).ok()?.from_addr(frames_addr)).next();
+        let frames = loads().filter_map(|s| part(s, data).ok()?.rest_at(frames_addr)).next();
         Ok(Layout {
             header,
             frames: frames.ok_or(Error::OutsideFile(".eh_frame"))?,

