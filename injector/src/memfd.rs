@@ -22,8 +22,10 @@ pub fn find(process: &Process, prefix: &str) -> io::Result<Vec<u64>> {
     let wanted = format!("/memfd:{prefix}");
     let mut found = Vec::new();
     for entry in std::fs::read_dir(format!("/proc/{}/fd", process.pid()))?.flatten() {
-        let is_ours = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with(&wanted));
-        found.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()).filter(|_| is_ours));
+        let is_ours =
+            std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with(&wanted));
+        found
+            .extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()).filter(|_| is_ours));
     }
     Ok(found)
 }

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ring: arguments.ring_size,
     };
     let signals = Signals::listen()?;
-    let mut talk = Talk::new(arguments);
+    let talk = Talk::new(arguments);
     let outcome = record(&options, &|| signals.reason(), &mut |progress| talk.tell(progress));
     talk.end();
     let outcome = outcome?;
@@ -148,7 +148,10 @@ fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     eprintln!("  longest pause caused: {longest_pause_us} µs");
     match losses.events() {
         0 => eprintln!("  nothing lost"),
-        lost => eprintln!("  lost: {} events; figures below are too low or, for what is live, too high", count(lost)),
+        lost => eprintln!(
+            "  lost: {} events; figures below are too low or, for what is live, too high",
+            count(lost)
+        ),
     }
     report.write_peak(&mut stderr().lock())?;
     let path = outcome.path.display();

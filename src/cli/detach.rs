@@ -19,7 +19,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => eprintln!("prof: nothing of prof is in process {pid}"),
         Some(Left { detours, longest_pause }) => {
             let pause = longest_pause.0.as_micros();
-            eprintln!("prof: removed {detours} detours and the payload from process {pid}; longest pause {pause} µs");
+            eprintln!(
+                "prof: removed {detours} detours and the payload from process {pid}; longest pause {pause} µs"
+            );
         }
     }
     Ok(())

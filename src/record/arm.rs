@@ -7,7 +7,9 @@
 use super::look::words;
 use super::{Error, Ground};
 use prof_injector::call::Caller;
-use prof_injector::detour::{ArmError, arm as put_in, arm_all_stopped, disarm as take_out, disarm_all_stopped};
+use prof_injector::detour::{
+    ArmError, arm as put_in, arm_all_stopped, disarm as take_out, disarm_all_stopped,
+};
 use prof_injector::process::{Maps, Tid};
 use prof_injector::tracee::{Pause, Seized, Stopped, TraceError, Tracer, choose};
 use prof_shared::region::Entry;

@@ -38,7 +38,8 @@ impl Reading {
             let instant = Instant::now();
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let after = now();
-            let reading = Reading { ticks: before.midpoint(after), unix_ns: since.as_nanos() as u64, instant };
+            let reading =
+                Reading { ticks: before.midpoint(after), unix_ns: since.as_nanos() as u64, instant };
             if best.as_ref().is_none_or(|(width, _)| after - before < *width) {
                 best = Some((after - before, reading));
             }

@@ -74,7 +74,9 @@ impl Error {
         match self {
             Error::Refused { hint, .. } => hint.clone(),
             Error::StillInside { .. } => Some("run `prof detach PID` later to remove it".to_owned()),
-            Error::Capture(capture::Error::Exists(_)) => Some("--force replaces it, -o names another".to_owned()),
+            Error::Capture(capture::Error::Exists(_)) => {
+                Some("--force replaces it, -o names another".to_owned())
+            }
             _ => None,
         }
     }

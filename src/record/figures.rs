@@ -66,7 +66,9 @@ impl Figures {
     fn count(&mut self, record: &Record<'_>) {
         use prof_shared::kind::Kind::{Mmap, ThreadStack};
         match *record {
-            Record::Alloc { kind: Mmap | ThreadStack, .. } | Record::Munmap { .. } | Record::Mremap { .. } => {}
+            Record::Alloc { kind: Mmap | ThreadStack, .. }
+            | Record::Munmap { .. }
+            | Record::Mremap { .. } => {}
             Record::Alloc { addr, size, .. } => self.begin(addr, size),
             Record::Realloc { old_addr, addr, size, .. } => {
                 self.end(old_addr);

@@ -101,8 +101,12 @@ impl Work<'_> {
     fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands), Error> {
         self.write_numbers(ring_shape)?;
         let files = self.make_files()?;
-        fill(&memfd::open(&self.ground.process, files.payload).map_err(Error::io("opening the payload's memfd"))?)?;
-        let file = memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
+        fill(
+            &memfd::open(&self.ground.process, files.payload)
+                .map_err(Error::io("opening the payload's memfd"))?,
+        )?;
+        let file =
+            memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
         let ring = Ring::create(&file, ring_shape).map_err(Error::io("making the ring"))?;
         memfd::seal_size(&file).map_err(Error::io("sealing the ring"))?;
         ring.beat(clock::now());
@@ -152,7 +156,8 @@ impl Work<'_> {
         let (payload, ring) = (payload_name() + "\0", RING_NAME.to_owned() + "\0");
         let names = [self.region.text(), self.region.text() + payload.len() as u64];
         let text = payload + &ring;
-        let create = |flags: u64| names.map(|name| syscall(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]));
+        let create =
+            |flags: u64| names.map(|name| syscall(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]));
         let mut results = self.run_anywhere(&create(flags | NOEXEC_SEAL), text.as_bytes())?;
         if results.contains(&(-i64::from(libc::EINVAL) as u64)) {
             results = self.run_anywhere(&create(flags), text.as_bytes())?;
@@ -177,14 +182,18 @@ impl Work<'_> {
 
     /// Loads the payload and maps the ring; where the payload lies.
     fn load(&mut self, files: &Files, ring: ring::Shape) -> Result<u64, Error> {
-        let loader = find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlopen"))?;
+        let loader =
+            find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlopen"))?;
         let path = path(files.payload) + "\0";
         let mode = (libc::RTLD_NOW | libc::RTLD_LOCAL) as u64 | loader.mode_bits;
         let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
         let mut steps = vec![
             call(loader.dlopen, [self.region.text(), mode]),
             syscall(libc::SYS_close, [files.payload, 0, 0, 0, 0, 0]),
-            syscall(libc::SYS_mmap, [0, ring.total_bytes(), protection, libc::MAP_SHARED as u64, files.ring, 0]),
+            syscall(
+                libc::SYS_mmap,
+                [0, ring.total_bytes(), protection, libc::MAP_SHARED as u64, files.ring, 0],
+            ),
             syscall(libc::SYS_close, [files.ring, 0, 0, 0, 0, 0]),
         ];
         steps.extend(loader.dlerror.map(|dlerror| call(dlerror, [0, 0])));
@@ -217,7 +226,8 @@ impl Work<'_> {
         let maps = self.ground.maps_now()?;
         let name = format!("/memfd:{}", payload_name());
         let own = maps.0.iter().filter(|m| m.name.starts_with(&name) && m.range.start >= base);
-        let end = own.map(|m| m.range.end).max().ok_or(Error::Unexpected("dlopen returned another library"))?;
+        let end =
+            own.map(|m| m.range.end).max().ok_or(Error::Unexpected("dlopen returned another library"))?;
         let register = self.register();
         register.set_word(field::LIBRARY_HANDLE, handle)?;
         register.set_word(field::LIBRARY_BASE, base)?;
@@ -232,7 +242,8 @@ impl Work<'_> {
         let mut mapped: Vec<Range<u64>> = Vec::new();
         for _ in 0..PLANS {
             self.register().set_entries(&islands.entries(header))?;
-            let wanted: Vec<_> = islands.pages().into_iter().filter(|pages| !mapped.contains(pages)).collect();
+            let wanted: Vec<_> =
+                islands.pages().into_iter().filter(|pages| !mapped.contains(pages)).collect();
             let taken = self.map_pages(&wanted)?;
             mapped.extend(wanted.into_iter().filter(|pages| !taken.contains(pages)));
             if taken.is_empty() {
@@ -251,7 +262,10 @@ impl Work<'_> {
         let mut taken = Vec::new();
         for batch in wanted.chunks(STEP_COUNT) {
             let map = |pages: &Range<u64>| {
-                syscall(libc::SYS_mmap, [pages.start, pages.end - pages.start, protection, flags, u64::MAX, 0])
+                syscall(
+                    libc::SYS_mmap,
+                    [pages.start, pages.end - pages.start, protection, flags, u64::MAX, 0],
+                )
             };
             let steps: Vec<Step> = batch.iter().map(map).collect();
             let results = self.run_anywhere(&steps, &[])?;
@@ -283,10 +297,12 @@ impl Work<'_> {
             return Err(Error::Unexpected("the process defines more allocator functions than fit"));
         }
         let slot = self.python.dealloc_slot();
-        let original = self.ground.process.memory().read_u64(slot).map_err(Error::io("reading tp_dealloc"))?;
+        let original =
+            self.ground.process.memory().read_u64(slot).map_err(Error::io("reading tp_dealloc"))?;
         let hook = self.region.at(THUNK);
         let addresses = symbols();
-        let offset = addresses.get("prof_code_dealloc").ok_or(Error::Unexpected("the payload lacks a hook"))?;
+        let offset =
+            addresses.get("prof_code_dealloc").ok_or(Error::Unexpected("the payload lacks a hook"))?;
         let register = self.register();
         let mut entry = Entry::default();
         (entry.original, entry.region, entry.function) = (original, self.region.at(HEADER), slot);

@@ -49,8 +49,7 @@ impl Islands {
 
     /// The pages that the islands need.
     pub fn pages(&self) -> Vec<Range<u64>> {
-        let plans: Vec<Plan> = self.planned.iter().map(|(_, plan)| plan.clone()).collect();
-        mappings(&plans)
+        mappings(self.planned.iter().map(|(_, plan)| plan.pages()))
     }
 
     /// The register's entries.

@@ -15,13 +15,13 @@ const SHORTAGE: usize = 8;
 /// Knows the target's threads.
 pub struct Keeper<'a> {
     ground: &'a Ground,
-    region: &'a RegionHandle,
+    region: RegionHandle,
     names: HashMap<u32, String>,
 }
 
 impl<'a> Keeper<'a> {
     /// Knows nobody yet.
-    pub fn new(ground: &'a Ground, region: &'a RegionHandle) -> Keeper<'a> {
+    pub fn new(ground: &'a Ground, region: RegionHandle) -> Keeper<'a> {
         Keeper { ground, region, names: HashMap::new() }
     }
 
@@ -80,7 +80,8 @@ impl<'a> Keeper<'a> {
     }
 
     fn is_outside(&self, slot: u32) -> bool {
-        let at = SLOTS + u64::from(slot) * size_of::<ThreadSlot>() as u64 + offset_of!(ThreadSlot, inside) as u64;
+        let at =
+            SLOTS + u64::from(slot) * size_of::<ThreadSlot>() as u64 + offset_of!(ThreadSlot, inside) as u64;
         let word = self.ground.process.memory().read_u32(self.region.at(at));
         word.is_ok_and(|word| word == inside::OUT)
     }

@@ -61,12 +61,16 @@ pub fn anybody_in(ground: &Ground, code: &[Range<u64>]) -> Result<Looked, Error>
 
 /// Whether a thread that waits in the kernel has nothing of `code` on its stack.
 fn is_outside(ground: &Ground, maps: &Maps, tid: Tid, code: &[Range<u64>]) -> bool {
-    let Ok(Activity::Blocked { number: 0.., pc, sp, .. }) = ground.process.activity(tid) else { return false };
+    let Ok(Activity::Blocked { number: 0.., pc, sp, .. }) = ground.process.activity(tid) else {
+        return false;
+    };
     let is_clean = !holds(code, pc)
-        && words(&ground.process.memory(), maps, sp).is_some_and(|words| !words.iter().any(|&w| holds(code, w)));
+        && words(&ground.process.memory(), maps, sp)
+            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)));
     // It may have woken up meanwhile.
     let again = ground.process.activity(tid);
-    is_clean && matches!(again, Ok(Activity::Blocked { pc: now_pc, sp: now_sp, .. }) if (now_pc, now_sp) == (pc, sp))
+    is_clean
+        && matches!(again, Ok(Activity::Blocked { pc: now_pc, sp: now_sp, .. }) if (now_pc, now_sp) == (pc, sp))
 }
 
 /// Whether `word` points into `code`, or just behind a call at its end.

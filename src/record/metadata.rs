@@ -12,7 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Describes the target.
-pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start: &clock::Reading) -> Metadata {
+pub fn describe(
+    ground: &Ground,
+    python: &Interpreter,
+    options: &Options,
+    start: &clock::Reading,
+) -> Metadata {
     let facts = python.facts(&ground.process, &ground.maps);
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Metadata {
@@ -43,7 +48,8 @@ pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start:
 
 fn options_of(options: &Options) -> BTreeMap<String, String> {
     let ring = u64::from(options.ring.chunk_size) * u64::from(options.ring.chunk_count);
-    let duration = options.duration.map(|duration| ("duration", humantime::format_duration(duration).to_string()));
+    let duration =
+        options.duration.map(|duration| ("duration", humantime::format_duration(duration).to_string()));
     let ring = ("ring_bytes", ring.to_string());
     duration.into_iter().chain([ring]).map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -84,7 +90,8 @@ fn libc_version(ground: &Ground) -> Option<String> {
 /// libc comes last.
 fn allocator(ground: &Ground) -> String {
     let defines = |module: &&prof_injector::process::Module| {
-        module.symbol("malloc").is_some_and(|symbol| symbol.is_function) && module.symbol("_rtld_global").is_none()
+        module.symbol("malloc").is_some_and(|symbol| symbol.is_function)
+            && module.symbol("_rtld_global").is_none()
     };
     let mut providers: Vec<_> = ground.modules.iter().filter(defines).collect();
     providers.sort_by_key(|module| module.symbol("gnu_get_libc_version").is_some());

@@ -7,8 +7,8 @@
 //!                               target first, so `withdraw` needs nothing else
 //! ```
 
-mod clock;
 mod arm;
+mod clock;
 mod error;
 mod figures;
 mod ground;
@@ -28,5 +28,5 @@ mod withdraw;
 pub use error::Error;
 pub use ground::Ground;
 
-pub use withdraw::{Left, withdraw};
 pub use session::{Options, Outcome, Progress, record};
+pub use withdraw::{Left, withdraw};

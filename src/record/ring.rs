@@ -153,17 +153,27 @@ impl Ring {
         let offset = drained.bytes;
         drained.bytes = committed;
         let serial = drained.serial;
-        Some(Piece { chunk: serial, offset, bytes: self.copy(index, offset, len), is_last: state == ring::FULL })
+        Some(Piece {
+            chunk: serial,
+            offset,
+            bytes: self.copy(index, offset, len),
+            is_last: state == ring::FULL,
+        })
     }
 
     fn copy(&self, index: usize, offset: u32, len: u32) -> Vec<u8> {
-        let start = self.shape.data_offset() + index as u64 * u64::from(self.shape.chunk_size) + u64::from(offset);
+        let start =
+            self.shape.data_offset() + index as u64 * u64::from(self.shape.chunk_size) + u64::from(offset);
         let mut bytes = Vec::with_capacity(len as usize);
         // SAFETY: `offset + len` is at most a chunk's size, so the source lies in the
         // map. An honest target does not write to committed bytes; a hostile one can
         // change what is copied, which is all the same to the decoder.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.map.as_ptr().add(start as usize), bytes.as_mut_ptr(), len as usize);
+            std::ptr::copy_nonoverlapping(
+                self.map.as_ptr().add(start as usize),
+                bytes.as_mut_ptr(),
+                len as usize,
+            );
             bytes.set_len(len as usize);
         }
         bytes

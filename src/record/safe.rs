@@ -1,6 +1,7 @@
 //! Programs that call into libc: only on a thread that is proven to be at a safe
 //! point.
 
+use super::look::{holds, words};
 use super::{Error, Ground};
 use crate::native::Unwinder;
 use prof_injector::call::{CallError, Caller, Unsuitable};
@@ -10,7 +11,6 @@ use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_injector::tracee::{Pause, Stopped};
 use prof_shared::region::Step;
 use prof_shared::row::{End, Regs};
-use super::look::{holds, words};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -87,7 +87,9 @@ impl<'g> Judge<'g> {
             return false;
         }
         let memory = self.ground.process.memory();
-        if words(&memory, &self.maps, registers.rsp).is_some_and(|words| !words.iter().any(|&w| holds(code, w))) {
+        if words(&memory, &self.maps, registers.rsp)
+            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
+        {
             return true;
         }
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };

@@ -128,7 +128,11 @@ fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
     match python.verify(&ground.process.memory()) {
         Looks::Right | Looks::NoFrames => Ok(()),
         Looks::Wrong(why) => Err(refused(
-            format!("the Python {} at {} does not look as expected: {why}", python.version(), python.path().display()),
+            format!(
+                "the Python {} at {} does not look as expected: {why}",
+                python.version(),
+                python.path().display()
+            ),
             Some("it may be a patched build; please report its version and origin"),
         )),
     }
@@ -187,7 +191,7 @@ impl Session<'_> {
         let began = Instant::now();
         let (mut swept, mut sampled) = (began, None);
         let mut nap = SHORTEST_NAP;
-        let mut keeper = Keeper::new(self.ground, &self.installed.region);
+        let mut keeper = Keeper::new(self.ground, self.installed.region.clone());
         loop {
             let now = Instant::now();
             self.installed.ring.beat(clock::now());

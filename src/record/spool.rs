@@ -116,12 +116,19 @@ impl Work {
         let mut error = None;
         for item in items {
             let waiting = self.shown.waiting.fetch_sub(1, Relaxed);
-            if error.is_none() && let Err(first) = self.write(item, waiting > BUSY) {
+            if error.is_none()
+                && let Err(first) = self.write(item, waiting > BUSY)
+            {
                 self.shown.failed.store(true, Relaxed);
                 error = Some(first);
             }
         }
-        Finished { writer: self.writer, error, events: self.figures.events, refused_codes: self.codes.refused() }
+        Finished {
+            writer: self.writer,
+            error,
+            events: self.figures.events,
+            refused_codes: self.codes.refused(),
+        }
     }
 
     fn write(&mut self, item: Item, is_busy: bool) -> capture::Result<()> {

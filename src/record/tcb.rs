@@ -26,7 +26,9 @@ pub fn tid_offset(ground: &Ground, python: &Interpreter) -> Result<u32, Error> {
     };
     let candidates = std::iter::once(USUAL).chain((0..SEARCHED).step_by(4));
     let mut candidates = candidates.filter(|_| !blocks.is_empty());
-    candidates.find(|&offset| holds(offset)).ok_or(Error::Unexpected("the target's threads do not tell their tids"))
+    candidates
+        .find(|&offset| holds(offset))
+        .ok_or(Error::Unexpected("the target's threads do not tell their tids"))
 }
 
 /// The tids as the target sees them.

@@ -17,6 +17,7 @@ use super::register::{Register, field};
 use super::safe::call_safely;
 use super::{Error, Ground};
 use prof_injector::call::Caller;
+use prof_injector::detour::mappings;
 use prof_injector::process::Maps;
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
@@ -77,7 +78,8 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
     if ring == 0 {
         return Ok(false);
     }
-    let word = memory.read_u32(ring + offset_of!(Header, owner) as u64).map_err(Error::io("reading the ring"))?;
+    let word =
+        memory.read_u32(ring + offset_of!(Header, owner) as u64).map_err(Error::io("reading the ring"))?;
     Ok(word != 0 && word & OWNER_DIED == 0)
 }
 
@@ -163,14 +165,7 @@ impl Work<'_> {
     /// The islands' pages that are mapped, and ours: private anonymous code.
     fn own_islands(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Error> {
         let maps = self.ground.maps_now()?;
-        let mut pages: Vec<Range<u64>> =
-            entries.iter().map(|e| e.island..e.island + u64::from(e.island_bytes)).collect();
-        pages.sort_by_key(|range| range.start);
-        pages.dedup_by(|next, kept| {
-            let touches = next.start < kept.end;
-            kept.end = if touches { kept.end.max(next.end) } else { kept.end };
-            touches
-        });
+        let mut pages = mappings(entries.iter().map(|e| e.island..e.island + u64::from(e.island_bytes)));
         pages.retain(|range| is_code_of_ours(&maps, range));
         Ok(pages)
     }
@@ -224,7 +219,8 @@ impl Work<'_> {
 
     fn own_tids(&self) -> Vec<u32> {
         let tasks = self.ground.process.tasks().unwrap_or_default();
-        let own = tasks.into_iter().filter_map(|tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied());
+        let own =
+            tasks.into_iter().filter_map(|tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied());
         own.map(|tid| tid as u32).collect()
     }
 
@@ -237,7 +233,8 @@ impl Work<'_> {
         if handle == 0 || !has_library(&self.ground.maps_now()?) {
             return Ok(());
         }
-        let loader = find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlclose"))?;
+        let loader =
+            find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlclose"))?;
         let steps = [call(loader.dlclose, [handle, 0])];
         let called = call_safely(self.ground, self.caller, self.region, &steps, &[], &[self.library()?])?;
         self.saw(called.pause);
@@ -258,7 +255,9 @@ impl Work<'_> {
         };
         let loader = find_dlopen(&self.ground.modules);
         let is_dlopen = at(offset_of!(Step, what))? == step::CALL
-            && loader.is_some_and(|loader| at(offset_of!(Step, target)).is_ok_and(|target| target == loader.dlopen));
+            && loader.is_some_and(|loader| {
+                at(offset_of!(Step, target)).is_ok_and(|target| target == loader.dlopen)
+            });
         if is_dlopen { at(offset_of!(Step, result)) } else { Ok(0) }
     }
 
@@ -271,7 +270,9 @@ impl Work<'_> {
         for batch in pages.chunks(STEP_COUNT) {
             let unmap = |r: &Range<u64>| syscall(libc::SYS_munmap, [r.start, r.end - r.start, 0, 0, 0, 0]);
             let steps: Vec<Step> = batch.iter().map(unmap).collect();
-            self.run_anywhere(&steps)?.into_iter().try_for_each(|result| check("munmap", result).map(drop))?;
+            self.run_anywhere(&steps)?
+                .into_iter()
+                .try_for_each(|result| check("munmap", result).map(drop))?;
         }
         Ok(())
     }
@@ -298,7 +299,9 @@ fn is_code_of_ours(maps: &Maps, pages: &Range<u64>) -> bool {
     let mut at = pages.start;
     while at < pages.end {
         match maps.at(at) {
-            Some(m) if m.is_anonymous() && m.exec && !m.write && !m.shared && m.name.is_empty() => at = m.range.end,
+            Some(m) if m.is_anonymous() && m.exec && !m.write && !m.shared && m.name.is_empty() => {
+                at = m.range.end
+            }
             _ => return false,
         }
     }

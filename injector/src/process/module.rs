@@ -3,9 +3,9 @@
 //! The vDSO has no file and is not listed.
 
 use super::{Mapping, Maps};
-use goblin::elf::{Elf, Sym};
 use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 use goblin::elf::section_header::SHN_UNDEF;
+use goblin::elf::{Elf, Sym};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;

@@ -445,7 +445,13 @@ mod tests {
 
     #[test]
     fn offsets_lie_in_order() {
-        let offsets = PyOffsets { this_thread_state: 1, code_type: 3, tstate_frame: 4, bytes_data: 23, ..PyOffsets::default() };
+        let offsets = PyOffsets {
+            this_thread_state: 1,
+            code_type: 3,
+            tstate_frame: 4,
+            bytes_data: 23,
+            ..PyOffsets::default()
+        };
         let bytes = offsets.to_bytes();
         assert_eq!((bytes[0], bytes[16], bytes[24], bytes[24 + 19 * 4]), (1, 3, 4, 23));
         assert_eq!(offset_of!(PyOffsets, code_type), 16);
