@@ -25,7 +25,7 @@ use prof_injector::call::Caller;
 use prof_injector::detour::{Function, Plan, thunk};
 use prof_injector::memfd;
 use prof_injector::region::RegionHandle;
-use prof_injector::safepoint::find_dlopen;
+use prof_injector::safepoint::{allocator_text, find_dlopen};
 use prof_injector::tracee::Pause;
 use prof_shared::region::{ENTRY_COUNT, Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
 use prof_shared::ring;
@@ -137,6 +137,10 @@ impl Work<'_> {
         register.set_half(field::REALLOC_ZERO_FREES, 1)?;
         register.set_word(field::TICKS_PER_SECOND, rate)?;
         register.set_word(field::WAIT_BUDGET_TICKS, rate / WAIT_SHARE)?;
+        if let Some(text) = allocator_text(&self.ground.modules) {
+            register.set_word(field::ALLOCATOR_START, text.start)?;
+            register.set_word(field::ALLOCATOR_BYTES, text.end - text.start)?;
+        }
         register.set_half(field::NEXT_CODE, 1)?;
         register.set_half(field::NEXT_THREAD, 1)?;
         register.set_offsets(&self.python.offsets())
