@@ -107,8 +107,7 @@ impl Work<'_> {
         )?;
         let file =
             memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
-        let ring = Ring::create(&file, ring_shape).map_err(Error::io("making the ring"))?;
-        memfd::seal_size(&file).map_err(Error::io("sealing the ring"))?;
+        let ring = Ring::create(file, ring_shape).map_err(Error::io("making the ring"))?;
         ring.beat(clock::now());
         let base = self.load(&files, ring_shape)?;
         let islands = self.build_islands(&hook_addresses(base)?)?;
@@ -125,7 +124,7 @@ impl Work<'_> {
 
     fn write_numbers(&self, ring: ring::Shape) -> Result<(), Error> {
         let register = self.register();
-        let own_pid = self.own_pid()?;
+        let own_pid = self.ground.own_pid()?;
         let rate = clock::rough_rate();
         register.set_half(field::CHUNK_SIZE, ring.chunk_size)?;
         register.set_half(field::CHUNK_COUNT, ring.chunk_count)?;
@@ -144,13 +143,6 @@ impl Work<'_> {
         register.set_half(field::NEXT_CODE, 1)?;
         register.set_half(field::NEXT_THREAD, 1)?;
         register.set_offsets(&self.python.offsets())
-    }
-
-    fn own_pid(&self) -> Result<u32, Error> {
-        let task = self.ground.process.live_task().map_err(Error::io("finding a live thread"))?;
-        let status = self.ground.process.status(task).map_err(Error::io("reading a thread's status"))?;
-        // Of a thread that is not the leader this is its tid, in the same namespace.
-        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
     }
 
     /// Has the target make the two memfds.
