@@ -7,6 +7,7 @@
 pub mod arch;
 pub mod call;
 pub mod failpoint;
+pub mod preflight;
 pub mod process;
 pub mod region;
 mod signals;

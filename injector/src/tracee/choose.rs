@@ -54,6 +54,7 @@ mod tests {
             uids: [0; 4],
             pending: 0,
             blocked: 0,
+            capabilities: 0,
             thread_count: 1,
             seccomp: 0,
             shadow_stack: false,
