@@ -169,6 +169,14 @@ impl RegionHandle {
     /// Unmaps it. Refused while a thread is inside the stub; that no hook and no
     /// detour needs it any more is for the caller to know.
     pub fn remove(&self, caller: &Caller, budget: Duration) -> Result<Pause, RegionError> {
+        match self.unmap(caller, budget) {
+            // Gone meanwhile, by the hand of an attacher that did not live to see it.
+            Err(_) if read_maps(caller.process())?.is_free(&self.range) => Ok(Pause::default()),
+            result => result,
+        }
+    }
+
+    fn unmap(&self, caller: &Caller, budget: Duration) -> Result<Pause, RegionError> {
         let maps = read_maps(caller.process())?;
         if extent(&maps, self.base()) != Some(self.range.clone()) {
             return Err(RegionError::Changed(self.base()));
