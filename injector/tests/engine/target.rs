@@ -107,7 +107,7 @@ impl Target {
         for tid in self.process.tasks().unwrap() {
             let status = self.process.status(tid).unwrap();
             assert_eq!(status.tracer_pid, 0, "{tid}");
-            assert_ne!(status.blocked, !0 & !(1 << 8 | 1 << 18), "{tid}");
+            assert_eq!(status.blocked & 1 << (libc::SIGTERM - 1), 0, "{tid} blocks signals");
         }
         assert_same_maps(maps_before, &self.process.maps().unwrap());
     }
