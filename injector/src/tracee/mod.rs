@@ -78,10 +78,12 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Runs `work` on a thread of its own, with real-time priority where that is
-    /// allowed: on a loaded machine whoever holds a stop must not be preempted
-    /// (load 7 on 2 processors: 99 of 100 pauses within 0.1 ms, without it 4.8 ms). When this returns, every thread that
+    /// Runs `work` on a thread of its own. When this returns, every thread that
     /// `work` seized is released, however it went.
+    ///
+    /// That thread has real-time priority where this is allowed: whoever holds a
+    /// stop must not be preempted (load 7 on 2 processors: 99 of 100 pauses within
+    /// 0.1 ms; without it 4.8 ms). So keep `work` short.
     pub fn run<T: Send>(work: impl FnOnce(&Tracer) -> T + Send) -> T {
         let (own_tid, result) = std::thread::scope(|scope| {
             let tracing = scope.spawn(|| {

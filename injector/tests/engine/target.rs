@@ -3,7 +3,7 @@
 use prof_injector::Pid;
 use prof_injector::call::Caller;
 use prof_injector::process::{Activity, Maps, Process, Tid};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
@@ -34,8 +34,14 @@ impl Target {
         Target::start(Command::new(&*VICTIM).arg(mode))
     }
 
-    /// A Python that runs `code`, which must print "ready".
-    pub fn python(interpreter: &str, code: &str) -> Target {
+    /// The same with its address space limited to `bytes`.
+    pub fn confined_victim(mode: &str, bytes: u64) -> Target {
+        let limit = format!("--as={bytes}");
+        Target::start(Command::new("prlimit").arg(limit).arg(&*VICTIM).arg(mode))
+    }
+
+    /// An interpreter that runs `code`, which must print "ready".
+    pub fn script(interpreter: &str, code: &str) -> Target {
         Target::start(Command::new(interpreter).args(["-c", code]))
     }
 
@@ -75,6 +81,11 @@ impl Target {
             number.is_some()
         });
         number.unwrap()
+    }
+
+    /// Writes to its stdin.
+    pub fn send(&self, text: &str) {
+        (&mut self.stdin.as_ref().unwrap()).write_all(text.as_bytes()).unwrap();
     }
 
     pub fn signal(&self, signal: i32) {
