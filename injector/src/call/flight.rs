@@ -53,9 +53,9 @@ impl Caller<'_> {
     /// Waits until the thread has restored itself.
     pub fn land(&self, flight: Flight, deadline: Duration) -> Result<Pause, CallError> {
         let tid = flight.tid;
-        self.wait(tid, deadline, || match self.process.status(tid) {
-            Ok(status) => Ok(status.state.is_live() && status.blocked != signals::ALL),
-            Err(error) => Err(error),
+        self.wait(tid, deadline, || match self.process.status(tid)? {
+            status if status.state.is_live() => Ok(status.blocked != signals::ALL),
+            _ => Err(io::ErrorKind::NotFound.into()),
         })?;
         Ok(flight.pause)
     }
@@ -94,8 +94,7 @@ impl Caller<'_> {
             match is_over() {
                 Ok(true) => return Ok(()),
                 Ok(false) if start.elapsed() < deadline => {}
-                Ok(false) => return Err(self.unfinished(tid, deadline)),
-                Err(_) => return Err(self.unfinished(tid, deadline)),
+                Ok(false) | Err(_) => return Err(self.unfinished(tid, deadline)),
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(LONGEST_NAP);
