@@ -50,12 +50,14 @@ impl Flight {
 }
 
 impl Caller<'_> {
-    /// Waits until the thread has restored itself.
+    /// Waits until the thread has restored itself. A thread that has exited since
+    /// had done so, unless all of its process ended.
     pub fn land(&self, flight: Flight, deadline: Duration) -> Result<Pause, CallError> {
         let tid = flight.tid;
-        self.wait(tid, deadline, || match self.process.status(tid)? {
-            status if status.state.is_live() => Ok(status.blocked != signals::ALL),
-            _ => Err(io::ErrorKind::NotFound.into()),
+        self.wait(tid, deadline, || match self.process.status(tid) {
+            Ok(status) if status.state.is_live() => Ok(status.blocked != signals::ALL),
+            _ if self.is_ending() => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(true),
         })?;
         Ok(flight.pause)
     }
