@@ -4,6 +4,16 @@
 //! that stops or changes a target lies beside it. This crate knows nothing of
 //! CPython, captures or reports, and it is the only one that names `nix`.
 
+pub mod arch;
+pub mod barrier;
+pub mod call;
+pub mod detour;
+pub mod failpoint;
+pub mod memfd;
 pub mod process;
+pub mod region;
+pub mod safepoint;
+mod signals;
+pub mod tracee;
 
 pub use nix::unistd::Pid;

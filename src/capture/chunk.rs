@@ -79,7 +79,7 @@ impl ChunkDecoder {
     /// Reads the `Origin` with which a chunk begins.
     pub fn start(&mut self, bytes: &mut &[u8]) -> Result<(), ChunkError> {
         match self.records.next(bytes).map_err(ChunkError::Malformed)? {
-            Some(Record::Origin { thread, tid, ticks }) => {
+            Some(Record::Origin { thread, tid, ticks, .. }) => {
                 self.origin = Some((ThreadSerial(thread), Tid(tid)));
                 self.now = Tick(ticks);
                 Ok(())

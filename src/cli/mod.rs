@@ -7,14 +7,18 @@
 //! | 2 | the arguments make no sense |
 //! | 3 | refused before the target was touched |
 
+mod attach;
+mod detach;
 mod failure;
 mod parse;
 mod stats;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
 
+use crate::cpython::{self, Version};
 use crate::model::{CodeObject, Metadata};
 
 /// Record every memory allocation of a running Python process.
@@ -27,6 +31,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Attach(attach::Arguments),
+    Detach(detach::Arguments),
     Stats(stats::Arguments),
     Parse(parse::Arguments),
 }
@@ -34,6 +40,8 @@ enum Command {
 /// Runs the command that the arguments name, and says what went wrong.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Attach(arguments) => attach::run(&arguments),
+        Command::Detach(arguments) => detach::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Parse(arguments) => parse::run(&arguments),
     };
@@ -50,6 +58,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// How to find the lines of a recording's code objects.
-fn line_resolver(_metadata: &Metadata) -> impl Fn(&CodeObject, i32) -> u32 {
-    |code, _offset| code.first_line
+fn line_resolver(metadata: &Metadata) -> impl Fn(&CodeObject, i32) -> u32 + use<> {
+    let version = Version::parse(&metadata.python.version);
+    move |code, offset| match version {
+        Some(version) => cpython::line(version, code.first_line, &code.line_table, offset),
+        None => code.first_line,
+    }
 }

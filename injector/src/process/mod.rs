@@ -1,29 +1,64 @@
 //! A foreign process, looked at from outside. Nothing here stops or changes it.
+//!
+//! All files are read through one open directory, so a reused pid cannot be
+//! mistaken for the process, and below `task/TID`, because the files of a leader
+//! that has exited before its threads are empty (proc(5), `/proc/PID/task`).
 
 mod maps;
 mod memory;
 mod module;
+mod pidfd;
+mod task;
 
 use crate::Pid;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use maps::{Mapping, Maps};
 pub use memory::Memory;
 pub use module::{Module, Symbol};
+pub use task::{Activity, TaskState, TaskStatus, Tid};
+
+use pidfd::PidFd;
+use prof_shared::region::PAGE;
 
 /// A process, pinned: if its pid is reused, every look fails.
 pub struct Process {
     pid: Pid,
+    /// Keeps `dir` meaning this process.
+    _pin: File,
     dir: PathBuf,
+    pidfd: Option<PidFd>,
+    start_ticks: u64,
+}
+
+/// The file that a process executes: another one after an `exec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExeIdentity {
+    /// Device of the file.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
 }
 
 impl Process {
-    /// Finds the process.
+    /// Finds the process. A thread that does not lead its process is not found.
     pub fn open(pid: Pid) -> io::Result<Process> {
-        let dir = PathBuf::from(format!("/proc/{pid}"));
-        std::fs::metadata(&dir)?;
-        Ok(Process { pid, dir })
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let pin = OpenOptions::new().read(true).custom_flags(flags).open(format!("/proc/{pid}"))?;
+        let dir = PathBuf::from(format!("/proc/self/fd/{}", pin.as_raw_fd()));
+        let pidfd = PidFd::open(pid)?;
+        // Read after the pidfd was made: if it can be read, both mean one process.
+        let start_ticks = task::start_ticks(&dir.join("stat"))?;
+        let process = Process { pid, _pin: pin, dir, pidfd, start_ticks };
+        match process.tasks()?.contains(&Tid(pid.as_raw())) {
+            true => Ok(process),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Its pid, as seen by us.
@@ -31,19 +66,128 @@ impl Process {
         self.pid
     }
 
+    /// When it started, in clock ticks since boot: with the pid it names the
+    /// process for good.
+    pub fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
+    /// Becomes readable when the process exits; `None` before Linux 5.3.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(PidFd::as_fd)
+    }
+
+    /// Whether any of its threads lives.
+    pub fn is_alive(&self) -> bool {
+        match &self.pidfd {
+            Some(pidfd) => !pidfd.wait_exit(Duration::ZERO).unwrap_or(true),
+            None => self.live_task().is_ok(),
+        }
+    }
+
+    /// Waits for its end; whether it came within `timeout`. Without a pidfd this
+    /// does not wait.
+    pub fn wait_exit(&self, timeout: Duration) -> io::Result<bool> {
+        match &self.pidfd {
+            Some(pidfd) => pidfd.wait_exit(timeout),
+            None => Ok(!self.is_alive()),
+        }
+    }
+
+    /// Whether a signal ended it; `None` if it lives or nobody can tell any more.
+    pub fn was_killed(&self) -> Option<bool> {
+        let status = self.pidfd.as_ref().and_then(PidFd::exit_status);
+        let status = status.or_else(|| task::exit_status(&self.dir.join("stat")).ok().flatten())?;
+        Some(libc::WIFSIGNALED(status))
+    }
+
     /// Its memory.
     pub fn memory(&self) -> Memory {
-        Memory::new(self.pid)
+        Memory::new(self.live_task().map_or(self.pid, Tid::as_pid))
     }
 
     /// Its mappings now.
     pub fn maps(&self) -> io::Result<Maps> {
-        Maps::read(&self.dir.join("maps"))
+        Maps::read(&self.live_dir()?.join("maps"))
     }
 
-    /// The ELF files mapped into it; those that cannot be read are left out.
+    /// The ELF files that are loaded into it, one for each load; those that
+    /// cannot be read are left out.
     pub fn modules(&self, maps: &Maps) -> Vec<Module> {
-        let starts = maps.0.iter().filter(|m| m.offset == 0 && m.inode != 0 && !m.shared);
-        starts.filter_map(|first| Module::open(&self.dir, maps, first).ok()).collect()
+        let root = self.live_dir().unwrap_or_else(|_| self.dir.clone()).join("root");
+        module::loaded(&self.dir.join("map_files"), &root, maps)
+    }
+
+    /// Its threads now, by ascending age as the kernel lists them.
+    pub fn tasks(&self) -> io::Result<Vec<Tid>> {
+        let names = fs::read_dir(self.dir.join("task"))?;
+        Ok(names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Tid)).collect())
+    }
+
+    /// What `status` says of a thread.
+    pub fn status(&self, tid: Tid) -> io::Result<TaskStatus> {
+        TaskStatus::read(&self.task_dir(tid).join("status"))
+    }
+
+    /// Whether a thread runs, or in which system call it waits.
+    pub fn activity(&self, tid: Tid) -> io::Result<Activity> {
+        Activity::read(&self.task_dir(tid).join("syscall"))
+    }
+
+    /// The name of a thread.
+    pub fn thread_name(&self, tid: Tid) -> io::Result<String> {
+        let name = fs::read(self.task_dir(tid).join("comm"))?;
+        Ok(String::from_utf8_lossy(&name).trim_end_matches('\n').to_owned())
+    }
+
+    /// Its command line.
+    pub fn command_line(&self) -> io::Result<Vec<String>> {
+        let bytes = fs::read(self.live_dir()?.join("cmdline"))?;
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Ok(bytes.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+    }
+
+    /// Path of its executable, as the process sees it.
+    pub fn exe_path(&self) -> io::Result<PathBuf> {
+        fs::read_link(self.live_dir()?.join("exe"))
+    }
+
+    /// Which file it executes.
+    pub fn exe(&self) -> io::Result<ExeIdentity> {
+        let file = fs::metadata(self.live_dir()?.join("exe"))?;
+        Ok(ExeIdentity { device: file.dev(), inode: file.ino() })
+    }
+
+    /// Its resident set.
+    pub fn rss_bytes(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(self.live_dir()?.join("statm"))?;
+        let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        Ok(pages.ok_or(io::ErrorKind::InvalidData)? * PAGE)
+    }
+
+    /// A thread that has not exited: the leader if it can be.
+    pub fn live_task(&self) -> io::Result<Tid> {
+        let lives = |tid: &Tid| task::state(&self.task_dir(*tid).join("stat")).is_ok_and(|s| s.is_live());
+        let leader = Tid(self.pid.as_raw());
+        match lives(&leader) {
+            true => Ok(leader),
+            false => self.tasks()?.into_iter().find(lives).ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Opens `mem` for whoever may write.
+    pub(crate) fn open_memory(&self) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.live_dir()?.join("mem"))
+    }
+
+    fn live_dir(&self) -> io::Result<PathBuf> {
+        Ok(self.task_dir(self.live_task()?))
+    }
+
+    fn task_dir(&self, tid: Tid) -> PathBuf {
+        self.dir.join("task").join(tid.0.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

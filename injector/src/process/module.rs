@@ -1,8 +1,11 @@
 //! An ELF file mapped into a process: where it lies, what it defines.
+//!
+//! The vDSO has no file and is not listed.
 
 use super::{Mapping, Maps};
-use goblin::elf::Elf;
-use goblin::elf::program_header::PT_LOAD;
+use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
+use goblin::elf::section_header::SHN_UNDEF;
+use goblin::elf::{Elf, Sym};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -38,41 +41,41 @@ pub struct Module {
     pub symbols: HashMap<String, Symbol>,
 }
 
+/// The modules in `maps`, one for each load: a file that is loaded twice comes
+/// twice, a file whose first page is mapped twice by one load comes once.
+pub(super) fn loaded(map_files: &Path, root: &Path, maps: &Maps) -> Vec<Module> {
+    let mut modules: Vec<Module> = Vec::new();
+    for first in maps.0.iter().filter(|m| m.offset == 0 && m.inode != 0 && !m.shared) {
+        if modules.last().is_some_and(|last| last.range.contains(&first.range.start)) {
+            continue;
+        }
+        modules.extend(Module::open(map_files, root, maps, first).ok());
+    }
+    modules
+}
+
 impl Module {
     /// Opens the file behind the mapping that starts a module. The file is taken
     /// from `map_files` (right even if it was replaced since), else by its path
-    /// below the process's root.
-    pub fn open(proc_dir: &Path, maps: &Maps, first: &Mapping) -> io::Result<Module> {
+    /// below `root`.
+    fn open(map_files: &Path, root: &Path, maps: &Maps, first: &Mapping) -> io::Result<Module> {
         let range = format!("{:x}-{:x}", first.range.start, first.range.end);
-        let path = first.name.trim_end_matches(" (deleted)").to_owned();
-        let file = File::open(proc_dir.join("map_files").join(range))
-            .or_else(|_| File::open(proc_dir.join("root").join(path.trim_start_matches('/'))))?;
+        let path = first.name.strip_suffix(" (deleted)").unwrap_or(&first.name);
+        let file = File::open(map_files.join(range))
+            .or_else(|_| File::open(root.join(path.trim_start_matches('/'))))?;
         #[expect(unsafe_code)]
         // SAFETY: the map is private and read-only. A file that somebody truncates
         // meanwhile raises SIGBUS; mapped ELF files are replaced, not truncated, or
         // the target itself would die of it.
         let data = unsafe { memmap2::Mmap::map(&file)? };
-        Module::parse(path.into(), maps, first, data)
-    }
-
-    fn parse(path: PathBuf, maps: &Maps, first: &Mapping, data: memmap2::Mmap) -> io::Result<Module> {
-        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{error}"));
-        let elf = Elf::parse(&data).map_err(invalid)?;
-        let load = elf.program_headers.iter().find(|h| h.p_type == PT_LOAD && h.p_offset <= first.offset);
-        let load = load.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        let load_bias =
-            first.range.start.wrapping_sub(first.offset).wrapping_sub(load.p_vaddr - load.p_offset);
-        let own: Vec<_> =
-            maps.0.iter().filter(|m| m.inode == first.inode && m.device == first.device).collect();
-        let symbols = defined_symbols(&elf, load_bias);
-        let build_id = build_id(&elf, &data);
+        let parsed = Parsed::new(&data, maps, first)?;
         Ok(Module {
-            path,
-            load_bias,
-            range: first.range.start..own.last().map_or(first.range.end, |m| m.range.end),
-            text: own.iter().filter(|m| m.exec).map(|m| m.range.clone()).collect(),
-            build_id,
-            symbols,
+            path: path.into(),
+            load_bias: parsed.load_bias,
+            range: parsed.range,
+            text: parsed.text,
+            build_id: parsed.build_id,
+            symbols: parsed.symbols,
             data,
         })
     }
@@ -88,9 +91,67 @@ impl Module {
     }
 }
 
+/// What a file's bytes and its place in the maps say.
+struct Parsed {
+    load_bias: u64,
+    range: Range<u64>,
+    text: Vec<Range<u64>>,
+    build_id: Option<Vec<u8>>,
+    symbols: HashMap<String, Symbol>,
+}
+
+impl Parsed {
+    fn new(data: &[u8], maps: &Maps, first: &Mapping) -> io::Result<Parsed> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+        let elf = Elf::parse(data).map_err(|_| invalid())?;
+        let loads: Vec<_> = elf.program_headers.iter().filter(|h| h.p_type == PT_LOAD).collect();
+        let load = loads.iter().find(|h| h.p_offset <= first.offset).ok_or_else(invalid)?;
+        let load_bias = first
+            .range
+            .start
+            .wrapping_sub(first.offset)
+            .wrapping_sub(load.p_vaddr.wrapping_sub(load.p_offset));
+        let end = image_end(&loads).wrapping_add(load_bias);
+        let own: Vec<_> = maps.0.iter().filter(|m| is_part(m, first, end)).collect();
+        let text: Vec<_> = own.iter().filter(|m| m.exec).map(|m| m.range.clone()).collect();
+        // A file that is mapped to be read, not to be run, is no module.
+        if text.is_empty() {
+            return Err(invalid());
+        }
+        Ok(Parsed {
+            load_bias,
+            range: first.range.start..own.last().map_or(first.range.end, |m| m.range.end),
+            text,
+            build_id: build_id(&elf, data),
+            symbols: defined_symbols(&elf, load_bias),
+        })
+    }
+}
+
+/// The file's address behind its last loaded byte.
+fn image_end(loads: &[&ProgramHeader]) -> u64 {
+    loads.iter().map(|h| h.p_vaddr.saturating_add(h.p_memsz)).max().unwrap_or(0)
+}
+
+/// Whether `m` is of the load that starts with `first` and reaches to `end`.
+fn is_part(m: &Mapping, first: &Mapping, end: u64) -> bool {
+    m.inode == first.inode
+        && m.device == first.device
+        && m.range.start >= first.range.start
+        && (m.range.start < end || m.range == first.range)
+}
+
 fn defined_symbols(elf: &Elf, load_bias: u64) -> HashMap<String, Symbol> {
+    const HIDDEN: u16 = 0x8000;
     let mut symbols = HashMap::new();
-    for symbol in elf.dynsyms.iter().filter(|s| !s.is_import() && s.st_value != 0) {
+    let defined = |hidden: bool| {
+        let version = move |index| elf.versym.as_ref()?.get_at(index).map(|version| version.vs_val);
+        // An executable that is not PIE gives undefined functions the address of its PLT.
+        let is_defined = |s: &Sym| s.st_shndx != SHN_UNDEF as usize && s.st_value != 0;
+        let symbols = elf.dynsyms.iter().enumerate().filter(move |(_, s)| is_defined(s));
+        symbols.filter(move |&(index, _)| (version(index).unwrap_or(0) & HIDDEN != 0) == hidden)
+    };
+    for (_, symbol) in defined(false).chain(defined(true)) {
         let Some(name) = elf.dynstrtab.get_at(symbol.st_name) else { continue };
         let value = Symbol {
             addr: symbol.st_value.wrapping_add(load_bias),
@@ -106,4 +167,50 @@ fn build_id(elf: &Elf, data: &[u8]) -> Option<Vec<u8>> {
     let notes = elf.iter_note_headers(data)?;
     let note = notes.flatten().find(|n| n.name == "GNU" && n.n_type == goblin::elf::note::NT_GNU_BUILD_ID)?;
     Some(note.desc.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn own_maps() -> Maps {
+        Maps::read(Path::new("/proc/self/maps")).unwrap()
+    }
+
+    /// A small real library and a place to pretend that it is loaded at.
+    fn sample() -> (Vec<u8>, Maps) {
+        let candidates = ["/lib/x86_64-linux-gnu/libdl.so.2", "/lib64/libdl.so.2", "/usr/lib/libdl.so.2"];
+        let file = candidates.iter().find_map(|path| std::fs::read(path).ok());
+        let line = "7f0000000000-7f0000010000 r-xp 00000000 08:01 42 /lib/libdl.so.2";
+        (file.expect("a glibc system has libdl"), Maps(vec![Mapping::parse(line).unwrap()]))
+    }
+
+    #[test]
+    fn our_own_executable_comes_once() {
+        let exe = std::env::current_exe().unwrap();
+        let modules = loaded(Path::new("/proc/self/map_files"), Path::new("/"), &own_maps());
+        assert_eq!(modules.iter().filter(|module| module.path == exe).count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_only_read_is_no_module() {
+        let (data, mut maps) = sample();
+        maps.0[0].exec = false;
+        assert!(Parsed::new(&data, &maps, &maps.0[0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn malformed_files_do_not_panic(edits: Vec<(u16, u8)>, cut in 0usize..20_000) {
+            let (mut data, maps) = sample();
+            for (at, byte) in edits {
+                // Most of what is parsed lies at the front.
+                let at = at as usize % data.len().min(4096);
+                data[at] = byte;
+            }
+            let data = &data[..cut.min(data.len())];
+            let _ = Parsed::new(data, &maps, &maps.0[0]);
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub const EVENT_MAX: usize = 1 + 2 * 5 + 6 * varint::MAX_LEN;
 /// The most bytes of one pushed frame.
 pub const FRAME_MAX: usize = 5 + 5;
 /// The most bytes of an [`Record::Origin`].
-pub const ORIGIN_MAX: usize = 1 + 5 + 5 + varint::MAX_LEN;
+pub const ORIGIN_MAX: usize = 1 + 3 * 5 + varint::MAX_LEN;
 /// The most bytes of a [`Record::Lost`].
 pub const LOST_MAX: usize = 1 + 2 * varint::MAX_LEN;
 /// The most bytes of a [`Record::Code`].
@@ -69,6 +69,8 @@ pub enum Record<'a> {
         thread: u32,
         /// The kernel's id of the thread, in the target's pid namespace.
         tid: u32,
+        /// Number of the chunk among the thread's, from 0, ascending.
+        sequence: u32,
         /// Where the chunk's clock starts.
         ticks: u64,
     },
@@ -202,8 +204,8 @@ pub struct Delta {
     addr: u64,
 }
 
-/// Appends records to a buffer. It never checks for room beyond the slice's own
-/// bounds: the caller reserves the `*_MAX` sizes above.
+/// Appends records to a buffer. What finds no room is dropped without a panic: the
+/// caller reserves the `*_MAX` sizes above.
 pub struct Encoder<'a> {
     out: &'a mut [u8],
     len: usize,
@@ -230,11 +232,12 @@ impl<'a> Encoder<'a> {
 
     /// Begins a chunk: [`Record::Origin`]. Resets the delta state.
     #[inline(always)]
-    pub fn origin(&mut self, thread: u32, tid: u32, ticks: u64) {
+    pub fn origin(&mut self, thread: u32, tid: u32, sequence: u32, ticks: u64) {
         *self.delta = Delta { ticks, addr: 0 };
         self.byte(ORIGIN);
         self.number(u64::from(thread));
         self.number(u64::from(tid));
+        self.number(u64::from(sequence));
         self.number(ticks);
     }
 
@@ -266,7 +269,7 @@ impl<'a> Encoder<'a> {
         self.number(len as u64);
         let start = self.len;
         self.len += len;
-        &mut self.out[start..start + len]
+        self.out.get_mut(start..start + len).unwrap_or_default()
     }
 
     /// The tag of an event whose stack did not change.
@@ -310,12 +313,14 @@ impl<'a> Encoder<'a> {
     /// A size, length or set of flags.
     #[inline(always)]
     pub fn number(&mut self, value: u64) {
-        self.len += varint::encode(value, &mut self.out[self.len..]);
+        self.len += varint::encode(value, self.out.get_mut(self.len..).unwrap_or_default());
     }
 
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        self.out[self.len] = byte;
+        if let Some(place) = self.out.get_mut(self.len) {
+            *place = byte;
+        }
         self.len += 1;
     }
 }
@@ -375,9 +380,10 @@ impl Decoder {
     }
 
     fn origin<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
-        let (thread, tid, ticks) = (small(bytes)?, small(bytes)?, number(bytes)?);
+        let (thread, tid, sequence) = (small(bytes)?, small(bytes)?, small(bytes)?);
+        let ticks = number(bytes)?;
         self.delta = Delta { ticks, addr: 0 };
-        Ok(Record::Origin { thread, tid, ticks })
+        Ok(Record::Origin { thread, tid, sequence, ticks })
     }
 
     fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
@@ -496,7 +502,7 @@ mod tests {
     #[test]
     fn events_survive() {
         let bytes = encode(|e| {
-            e.origin(3, 4711, 1_000_000);
+            e.origin(3, 4711, 7, 1_000_000);
             e.tag_stack(Kind::Malloc, 0, 2);
             e.frame(1, -1);
             e.frame(900, 64);
@@ -514,7 +520,7 @@ mod tests {
             e.number(7);
         });
         let records = decode(&bytes).expect("well-formed");
-        assert_eq!(records[0], Record::Origin { thread: 3, tid: 4711, ticks: 1_000_000 });
+        assert_eq!(records[0], Record::Origin { thread: 3, tid: 4711, sequence: 7, ticks: 1_000_000 });
         let Record::Stack { pops: 0, pushes } = records[1] else { panic!("{:?}", records[1]) };
         assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, 64)]);
         let (ticks, addr) = (1_000_010, 0x7f00_1234_5670);
@@ -528,7 +534,7 @@ mod tests {
     #[test]
     fn a_clock_that_runs_backwards_stands_still() {
         let bytes = encode(|e| {
-            e.origin(1, 1, 100);
+            e.origin(1, 1, 0, 100);
             e.tag(Kind::Free);
             e.time(90);
             e.addr(16);

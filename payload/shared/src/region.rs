@@ -16,6 +16,7 @@
 //!
 //! Addresses are those of the target, as integers.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
@@ -132,6 +133,44 @@ pub struct PyOffsets {
     pub bytes_data: u32,
 }
 
+impl PyOffsets {
+    /// As they lie in the region.
+    pub fn to_bytes(&self) -> [u8; size_of::<PyOffsets>()] {
+        let mut bytes = [0; size_of::<PyOffsets>()];
+        let addresses = [self.this_thread_state, self.finalizing, self.code_type];
+        let (words, halves) = bytes.split_at_mut(24);
+        for (place, address) in words.chunks_exact_mut(8).zip(addresses) {
+            place.copy_from_slice(&address.to_ne_bytes());
+        }
+        let offsets = [
+            self.tstate_frame,
+            self.cframe_frame,
+            self.frame_code,
+            self.frame_previous,
+            self.frame_ip,
+            self.frame_ip_form,
+            self.frame_owner,
+            self.frame_owner_hidden,
+            self.code_instructions,
+            self.code_name,
+            self.code_qualified_name,
+            self.code_file,
+            self.code_first_line,
+            self.code_line_table,
+            self.str_length,
+            self.str_state,
+            self.str_ascii_data,
+            self.str_compact_data,
+            self.bytes_length,
+            self.bytes_data,
+        ];
+        for (place, offset) in halves.chunks_exact_mut(4).zip(offsets) {
+            place.copy_from_slice(&offset.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
 /// What `frame_ip` holds.
 pub mod ip_form {
     /// A pointer to an instruction.
@@ -234,39 +273,94 @@ pub struct Entry {
     reserved: [u8; 2],
 }
 
-/// A thread's state. Only its owner writes it, but for the claim.
+impl Entry {
+    /// As it lies in the region.
+    pub fn to_bytes(&self) -> [u8; size_of::<Entry>()] {
+        let mut bytes = [0; size_of::<Entry>()];
+        let words = [self.original, self.region, self.function, self.patch];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[32..40].copy_from_slice(&self.before);
+        bytes[40..48].copy_from_slice(&self.after);
+        bytes[48..56].copy_from_slice(&self.island.to_ne_bytes());
+        bytes[56..60].copy_from_slice(&self.island_bytes.to_ne_bytes());
+        bytes[60] = self.patch_len;
+        bytes[61] = self.kind;
+        bytes
+    }
+
+    /// The inverse of [`Entry::to_bytes`].
+    pub fn from_bytes(bytes: &[u8; size_of::<Entry>()]) -> Entry {
+        let eight = |at: usize| core::array::from_fn(|i| bytes[at + i]);
+        let word = |at: usize| u64::from_ne_bytes(eight(at));
+        Entry {
+            original: word(0),
+            region: word(8),
+            function: word(16),
+            patch: word(24),
+            before: eight(32),
+            after: eight(40),
+            island: word(48),
+            island_bytes: word(56) as u32,
+            patch_len: bytes[60],
+            kind: bytes[61],
+            reserved: [0; 2],
+        }
+    }
+}
+
+/// A thread's state. Besides the atomics only its owner touches it.
 #[repr(C, align(64))]
 pub struct ThreadSlot {
     /// Thread pointer; 0: never used, 1: given up.
     pub thread_pointer: AtomicU64,
     /// tid of the thread that may use the slot.
     pub owner: AtomicU32,
-    /// 1 while the thread is in a hook. The attacher reads it.
+    /// See [`inside`]. The attacher reads it.
     pub inside: AtomicU32,
     /// Stack pointer at the outermost hook's entry.
-    pub entry_sp: u64,
+    pub entry_sp: Cell<u64>,
+    /// Earliest tick of the event at hand.
+    pub began: Cell<u64>,
+    /// Raised by every outermost hook; tells one that was overtaken.
+    pub turn: Cell<u32>,
     /// Serial number of the thread.
-    pub serial: u32,
+    pub serial: Cell<u32>,
+    /// Chunks begun.
+    pub chunks: Cell<u32>,
     /// Index of the open chunk; [`ABSENT`] if none.
-    pub chunk: u32,
+    pub chunk: Cell<u32>,
     /// Bytes written to it.
-    pub written: u32,
+    pub written: Cell<u32>,
     /// Frames remembered.
-    pub depth: u32,
+    pub depth: Cell<u32>,
     /// Of these, root side, the decoder of the open chunk has.
-    pub sent: u32,
+    pub sent: Cell<u32>,
     /// Frames the decoder has.
-    pub wire_depth: u32,
+    pub wire_depth: Cell<u32>,
     /// The code epoch that the frames belong to.
-    pub epoch: u32,
+    pub epoch: Cell<u32>,
     /// 1 if the frames were cut at the root.
-    pub truncated: u32,
+    pub truncated: Cell<u32>,
+    /// 1 if the frames on the wire were cut at the root.
+    pub wire_truncated: Cell<u32>,
     /// Delta state of the open chunk.
-    pub delta: crate::record::Delta,
+    pub delta: Cell<crate::record::Delta>,
     /// Allocations lost and not yet reported in the stream.
-    pub lost_allocations: u64,
+    pub lost_allocations: Cell<u64>,
     /// Frees lost and not yet reported in the stream.
-    pub lost_frees: u64,
+    pub lost_frees: Cell<u64>,
+}
+
+/// What [`ThreadSlot::inside`] says.
+pub mod inside {
+    /// The thread is in no hook.
+    pub const OUT: u32 = 0;
+    /// It is in the hooked function itself, called by a hook.
+    pub const CALLING: u32 = 1;
+    /// It writes a record.
+    pub const RECORDING: u32 = 2;
 }
 
 /// One Python frame as it was at the thread's previous event, root side first.
@@ -343,3 +437,56 @@ const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
 const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(size_of::<ThreadSlot>() == 128);
 const _: () = assert!(size_of::<Frame>() == 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::mem::offset_of;
+
+    #[test]
+    fn offsets_lie_in_order() {
+        let offsets = PyOffsets {
+            this_thread_state: 1,
+            code_type: 3,
+            tstate_frame: 4,
+            bytes_data: 23,
+            ..PyOffsets::default()
+        };
+        let bytes = offsets.to_bytes();
+        assert_eq!((bytes[0], bytes[16], bytes[24], bytes[24 + 19 * 4]), (1, 3, 4, 23));
+        assert_eq!(offset_of!(PyOffsets, code_type), 16);
+        assert_eq!(offset_of!(PyOffsets, tstate_frame), 24);
+        assert_eq!(offset_of!(PyOffsets, bytes_data), 24 + 19 * 4);
+    }
+
+    #[test]
+    fn entries_survive_as_bytes() {
+        let entry = Entry {
+            original: 1,
+            region: 2,
+            function: 3,
+            patch: 4,
+            before: *b"abcdefgh",
+            after: *b"ijklmnop",
+            island: u64::MAX,
+            island_bytes: 0x1234_5678,
+            patch_len: 5,
+            kind: 14,
+            reserved: [0; 2],
+        };
+        assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
+        let fields = [
+            (offset_of!(Entry, original), 0),
+            (offset_of!(Entry, region), 8),
+            (offset_of!(Entry, function), 16),
+            (offset_of!(Entry, patch), 24),
+            (offset_of!(Entry, before), 32),
+            (offset_of!(Entry, after), 40),
+            (offset_of!(Entry, island), 48),
+            (offset_of!(Entry, island_bytes), 56),
+            (offset_of!(Entry, patch_len), 60),
+            (offset_of!(Entry, kind), 61),
+        ];
+        assert!(fields.iter().all(|(real, written)| real == written), "{fields:?}");
+    }
+}

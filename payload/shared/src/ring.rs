@@ -117,7 +117,7 @@ impl Shape {
 
     /// The ring for `bytes` of chunks: each min(64 KiB, bytes / 256).
     pub const fn new(bytes: u64) -> Shape {
-        let chunk_size = if bytes / 256 < 64 << 10 { bytes / 256 & !63 } else { 64 << 10 };
+        let chunk_size = if bytes / 256 < 64 << 10 { (bytes / 256) & !63 } else { 64 << 10 };
         Shape { chunk_size: chunk_size as u32, chunk_count: (bytes / chunk_size) as u32 }
     }
 

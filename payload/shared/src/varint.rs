@@ -3,20 +3,26 @@
 /// The most bytes that [`encode`] writes.
 pub const MAX_LEN: usize = 10;
 
-/// Writes `value` at the start of `out` and returns its length in bytes.
-///
-/// # Panics
-/// If `out` is shorter than the encoding; callers reserve [`MAX_LEN`].
+/// Writes `value` at the start of `out` and returns its length in bytes. Bytes
+/// that find no room are dropped: callers reserve [`MAX_LEN`], and the payload
+/// must hold no code that could panic.
 #[inline(always)]
 pub fn encode(mut value: u64, out: &mut [u8]) -> usize {
     let mut len = 0;
     while value >= 0x80 {
-        out[len] = value as u8 | 0x80;
+        put(out, len, value as u8 | 0x80);
         value >>= 7;
         len += 1;
     }
-    out[len] = value as u8;
+    put(out, len, value as u8);
     len + 1
+}
+
+#[inline(always)]
+fn put(out: &mut [u8], at: usize, byte: u8) {
+    if let Some(place) = out.get_mut(at) {
+        *place = byte;
+    }
 }
 
 /// Reads one integer from the front of `bytes`: its value and its length.

@@ -1,0 +1,214 @@
+//! One thread of a process, as `/proc/PID/task/TID` tells it.
+
+use crate::Pid;
+use procfs::process::{Stat, Status};
+use procfs::{FromBufRead, FromRead};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A thread's id, as seen by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub i32);
+
+impl Tid {
+    /// As system calls take it.
+    pub fn as_pid(self) -> Pid {
+        Pid::from_raw(self.0)
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The state letter of a thread (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// `R`: running or ready to.
+    Running,
+    /// `S`: waiting, a signal wakes it.
+    Sleeping,
+    /// `D`: waiting, nothing wakes it early.
+    Uninterruptible,
+    /// `T`: stopped by job control.
+    Stopped,
+    /// `t`: stopped by a tracer.
+    Traced,
+    /// `Z`: exited, not yet reaped.
+    Zombie,
+    /// `X`: on its way out.
+    Dead,
+    /// Any other letter.
+    Other(char),
+}
+
+impl TaskState {
+    /// The state that `letter` stands for.
+    pub fn from_letter(letter: char) -> TaskState {
+        match letter {
+            'R' => TaskState::Running,
+            'S' => TaskState::Sleeping,
+            'D' => TaskState::Uninterruptible,
+            'T' => TaskState::Stopped,
+            't' => TaskState::Traced,
+            'Z' => TaskState::Zombie,
+            'X' | 'x' => TaskState::Dead,
+            other => TaskState::Other(other),
+        }
+    }
+
+    /// Whether the thread has not exited.
+    pub fn is_live(self) -> bool {
+        !matches!(self, TaskState::Zombie | TaskState::Dead)
+    }
+}
+
+/// What we use of `status`. Signal sets have signal n in bit n - 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// What it does.
+    pub state: TaskState,
+    /// Who traces it, 0 if nobody; 0 too if that one is in a pid namespace that we do not see.
+    pub tracer_pid: i32,
+    /// Its id in each pid namespace, ours first, its own last.
+    pub ns_pids: Vec<i32>,
+    /// Real, effective, saved and file system uid.
+    pub uids: [u32; 4],
+    /// Pending for the thread or for its process.
+    pub pending: u64,
+    /// Blocked.
+    pub blocked: u64,
+    /// Number of threads in its process.
+    pub thread_count: u64,
+    /// 0 off, 1 strict, 2 filter.
+    pub seccomp: u32,
+    /// Whether a user shadow stack is on.
+    pub shadow_stack: bool,
+}
+
+impl TaskStatus {
+    pub(super) fn read(path: &Path) -> io::Result<TaskStatus> {
+        TaskStatus::parse(&String::from_utf8_lossy(&fs::read(path)?))
+    }
+
+    fn parse(text: &str) -> io::Result<TaskStatus> {
+        let status = Status::from_buf_read(text.as_bytes()).map_err(io::Error::other)?;
+        let letter = status.state.chars().next().unwrap_or('?');
+        Ok(TaskStatus {
+            state: TaskState::from_letter(letter),
+            tracer_pid: status.tracerpid,
+            ns_pids: status.nspid.unwrap_or_else(|| vec![status.pid]),
+            uids: [status.ruid, status.euid, status.suid, status.fuid],
+            pending: status.sigpnd | status.shdpnd,
+            blocked: status.sigblk,
+            thread_count: status.threads,
+            seccomp: status.seccomp.unwrap_or(0),
+            shadow_stack: has_shadow_stack(text),
+        })
+    }
+
+    /// Signals that the thread would take at once.
+    pub fn deliverable(&self) -> u64 {
+        self.pending & !self.blocked
+    }
+}
+
+/// `x86_Thread_features: shstk wrss` (Linux 6.6); procfs does not know the line.
+fn has_shadow_stack(status: &str) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("x86_Thread_features:"));
+    line.is_some_and(|features| features.split_whitespace().any(|feature| feature == "shstk"))
+}
+
+/// Where a thread is, seen without stopping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// On a processor, or waiting for one.
+    Running,
+    /// Waiting in a system call, or (`number` -1) in a page fault or a stop.
+    Blocked {
+        /// The system call.
+        number: i64,
+        /// Its arguments.
+        args: [u64; 6],
+        /// Stack pointer.
+        sp: u64,
+        /// Program counter.
+        pc: u64,
+    },
+}
+
+impl Activity {
+    pub(super) fn read(path: &Path) -> io::Result<Activity> {
+        Activity::parse(&fs::read_to_string(path)?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// `running`, `-1 SP PC` or `NUMBER ARG×6 SP PC` (fs/proc/base.c, Linux 6.12).
+    fn parse(line: &str) -> Option<Activity> {
+        let line = line.trim_end();
+        let Some((number, words)) = line.split_once(' ') else {
+            return (line == "running").then_some(Activity::Running);
+        };
+        let word = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        let words: Vec<u64> = words.split(' ').map(word).collect::<Option<_>>()?;
+        let (args, &[sp, pc]) = words.split_last_chunk()?;
+        let args = if args.is_empty() { [0; 6] } else { args.try_into().ok()? };
+        Some(Activity::Blocked { number: number.parse().ok()?, args, sp, pc })
+    }
+}
+
+pub(super) fn start_ticks(path: &Path) -> io::Result<u64> {
+    Ok(stat(path)?.starttime)
+}
+
+pub(super) fn state(path: &Path) -> io::Result<TaskState> {
+    Ok(TaskState::from_letter(stat(path)?.state))
+}
+
+/// The wait status in the `stat` of a zombie.
+pub(super) fn exit_status(path: &Path) -> io::Result<Option<i32>> {
+    let stat = stat(path)?;
+    Ok(stat.exit_code.filter(|_| !TaskState::from_letter(stat.state).is_live()))
+}
+
+fn stat(path: &Path) -> io::Result<Stat> {
+    Stat::from_read(&fs::read(path)?[..]).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activity_has_three_forms() {
+        let blocked = |number, args, sp, pc| Activity::Blocked { number, args, sp, pc };
+        let cases = [
+            ("running\n", Activity::Running),
+            ("-1 0x7ffd10 0x401000\n", blocked(-1, [0; 6], 0x7ffd10, 0x401000)),
+            (
+                "202 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffd10 0x401000\n",
+                blocked(202, [1, 2, 3, 4, 5, 6], 0x7ffd10, 0x401000),
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(Activity::parse(line), Some(expected));
+        }
+        for broken in ["", "-1", "-1 0xg 0x1", "7 0x1", "7 0x1 0x2 0x3"] {
+            assert_eq!(Activity::parse(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_read_whatever_the_thread_is_called() {
+        let own = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let odd = own.replacen("Name:\t", "Name:\ta: b\u{fffd}", 1);
+        let status = TaskStatus::parse(&odd).unwrap();
+        assert_eq!((status.state, status.tracer_pid, status.seccomp), (TaskState::Running, 0, 0));
+        assert!(!status.shadow_stack);
+        let with = TaskStatus::parse(&format!("{odd}x86_Thread_features:\twrss shstk \n")).unwrap();
+        assert!(with.shadow_stack);
+    }
+}

@@ -1,0 +1,99 @@
+//! Threads of another process, stopped and let go: ptrace as consumed states.
+//!
+//! ```text
+//!  Tracer::run(|tracer| …)                 a thread of ours, made to be thrown away
+//!      Seized::new(tracer, tid)            traced, running
+//!      ──stop(deadline)──► Stopped         registers can be read and set
+//!      ◄────resume()──────                 traced, running
+//!      ──detach()────────► Pause           as if nothing had been
+//! ```
+//!
+//! An operation that moves a thread on takes the old state and gives the new
+//! one, so nothing is resumed twice. Dropping either state detaches.
+//!
+//! Death of the tracer is safe at every instant: `PTRACE_SEIZE` sets no option,
+//! so the kernel lets go of a thread when the one that traces it exits. That is
+//! also the way out where ptrace has none: a thread in uninterruptible sleep (a
+//! parent in `vfork`) neither stops nor can be detached, and would stop for good
+//! later. Hence [`Tracer::run`]: its thread's end releases whatever is left.
+
+mod choose;
+mod request;
+mod seized;
+mod stopped;
+mod writer;
+
+use crate::process::Tid;
+use std::fs;
+use std::marker::PhantomData;
+use std::panic;
+use std::time::Duration;
+
+pub use choose::{Fitness, choose};
+pub use request::RseqArea;
+pub use seized::Seized;
+pub use stopped::Stopped;
+pub use writer::MemoryWriter;
+
+/// How long a thread was kept from running, from the last look that did not
+/// find it stopped (so rather too long than too short) to its release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pause(pub Duration);
+
+/// Why a thread could not be stopped or used.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// It has exited.
+    #[error("thread {0} is gone")]
+    Gone(Tid),
+    /// Another tracer has it, or we may not trace it.
+    #[error("thread {0} cannot be traced: another tracer has it, or permission is missing")]
+    Refused(Tid),
+    /// It is stopped by job control, and stays so.
+    #[error("thread {0} is stopped by job control")]
+    GroupStopped(Tid),
+    /// It did not stop in time: uninterruptible, or starved of processor time.
+    #[error("thread {tid} did not stop within {deadline:?}")]
+    Deadline {
+        /// The thread.
+        tid: Tid,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// A request failed for another reason.
+    #[error("{request} on thread {tid}: {errno}")]
+    Request {
+        /// The ptrace request.
+        request: &'static str,
+        /// The thread.
+        tid: Tid,
+        /// What the kernel said.
+        errno: nix::errno::Errno,
+    },
+}
+
+/// Stands for the thread that traces: ptrace takes requests from no other one.
+pub struct Tracer {
+    not_send: PhantomData<*const ()>,
+}
+
+impl Tracer {
+    /// Runs `work` on a thread of its own. When this returns, every thread that
+    /// `work` seized is released, however it went.
+    pub fn run<T: Send>(work: impl FnOnce(&Tracer) -> T + Send) -> T {
+        let (own_tid, result) = std::thread::scope(|scope| {
+            let tracing = scope.spawn(|| {
+                // Short sleeps are to be short; best effort.
+                let _ = nix::sys::prctl::set_timerslack(1);
+                (nix::unistd::gettid(), work(&Tracer { not_send: PhantomData }))
+            });
+            tracing.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+        });
+        // A joined thread has yet to pass the end of its exit, where it lets go.
+        let dir = format!("/proc/self/task/{own_tid}");
+        while fs::exists(&dir).unwrap_or(false) {
+            std::thread::yield_now();
+        }
+        result
+    }
+}

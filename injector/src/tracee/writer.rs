@@ -1,0 +1,39 @@
+//! Writing to a process's memory, apart from the read-only half.
+
+use crate::process::Process;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Writes the memory of one process through `/proc/PID/mem`.
+///
+/// It belongs to the memory that the process had when this was opened: after an
+/// `exec` writes go nowhere. Writes pass over page protection, as a debugger's
+/// do, unless the kernel is told otherwise (`proc_mem.force_override`, Linux
+/// 6.12). A write of more than one byte can tear towards running threads.
+#[derive(Debug)]
+pub struct MemoryWriter {
+    file: File,
+}
+
+impl MemoryWriter {
+    /// Opens the memory of `process`; needs the right to trace it.
+    pub fn open(process: &Process) -> io::Result<MemoryWriter> {
+        Ok(MemoryWriter { file: process.open_memory()? })
+    }
+
+    /// Writes `bytes` to `addr`.
+    pub fn write(&self, addr: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, addr)
+    }
+
+    /// The open `/proc/PID/mem`.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Writes one word.
+    pub fn write_u64(&self, addr: u64, word: u64) -> io::Result<()> {
+        self.write(addr, &word.to_ne_bytes())
+    }
+}

@@ -1,0 +1,245 @@
+//! What runs in place of the allocator's functions.
+//!
+//! A hook has the function's own signature and, behind its arguments, the entry
+//! that the island adds. It calls the function through the entry's trampoline and
+//! returns exactly what that returned; errno is never touched. An allocation is
+//! stamped after the call and a free before it, so that on one coherent clock
+//! the free of a block precedes the next allocation at its address.
+
+use crate::event::Event;
+use core::mem::transmute;
+use prof_shared::kind::Kind;
+use prof_shared::record::Encoder;
+use prof_shared::region::Entry;
+
+/// Declares hooks whose result is a new block, or null.
+macro_rules! allocation {
+    ($($name:ident($($argument:ident),+) = $kind:ident of $size:expr;)+) => {$(
+        /// # Safety
+        /// Called by the island in place of the function of the same name.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: u64,)+ entry: &Entry) -> u64 {
+            // SAFETY: the trampoline is that function.
+            let original: extern "C" fn($(allocation!(@word $argument),)+) -> u64 = unsafe { transmute(entry.original) };
+            let Some(event) = Event::begin(entry) else { return original($($argument),+) };
+            let addr = event.call(|| original($($argument),+));
+            if addr != 0 {
+                let ticks = event.after();
+                event.allocated(Kind::$kind, ticks, block(ticks, addr, $size));
+            }
+            addr
+        }
+    )+};
+    (@word $argument:ident) => { u64 };
+}
+
+allocation! {
+    prof_malloc(size) = Malloc of size;
+    prof_calloc(count, size) = Calloc of count.wrapping_mul(size);
+    prof_aligned_alloc(alignment, size) = AlignedAlloc of size;
+    prof_memalign(alignment, size) = Memalign of size;
+    prof_valloc(size) = Valloc of size;
+    prof_pvalloc(size) = Pvalloc of size;
+}
+
+/// The fields of a new block. One function for all, so that what records them
+/// exists once.
+#[inline(always)]
+fn block(ticks: u64, addr: u64, size: u64) -> impl Fn(&mut Encoder) {
+    move |encoder| {
+        encoder.time(ticks);
+        encoder.addr(addr);
+        encoder.number(size);
+    }
+}
+
+/// # Safety
+/// Called by the island in place of `posix_memalign`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_posix_memalign(out: *mut u64, alignment: u64, size: u64, entry: &Entry) -> i32 {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(*mut u64, u64, u64) -> i32 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(out, alignment, size) };
+    let error = event.call(|| original(out, alignment, size));
+    if error == 0 {
+        let ticks = event.after();
+        // SAFETY: it succeeded, so it wrote there.
+        let addr = unsafe { out.read() };
+        event.allocated(Kind::PosixMemalign, ticks, block(ticks, addr, size));
+    }
+    error
+}
+
+/// # Safety
+/// Called by the island in place of `realloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_realloc(old: u64, size: u64, entry: &Entry) -> u64 {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(u64, u64) -> u64 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(old, size) };
+    let before = event.before();
+    let addr = event.call(|| original(old, size));
+    reallocated(&event, Kind::Realloc, before, old, addr, size);
+    addr
+}
+
+/// # Safety
+/// Called by the island in place of `reallocarray`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_reallocarray(old: u64, count: u64, size: u64, entry: &Entry) -> u64 {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(old, count, size) };
+    let before = event.before();
+    let addr = event.call(|| original(old, count, size));
+    // Null for a product that overflows leaves the old block alive.
+    if addr != 0 || count.checked_mul(size).is_some() {
+        reallocated(&event, Kind::Reallocarray, before, old, addr, count.wrapping_mul(size));
+    }
+    addr
+}
+
+fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size: u64) {
+    if addr != 0 {
+        let ticks = event.after();
+        event.allocated(kind, before, |encoder| {
+            encoder.time(before);
+            encoder.addr(old);
+            encoder.time(ticks);
+            encoder.addr(addr);
+            encoder.number(size);
+        });
+    } else if size == 0 && old != 0 && event.zero_frees() {
+        gave_back(event, before, old);
+    }
+}
+
+#[inline(never)]
+fn gave_back(event: &Event, ticks: u64, addr: u64) {
+    event.freed(Kind::Free, ticks, |encoder| {
+        encoder.time(ticks);
+        encoder.addr(addr);
+    });
+}
+
+/// Declares hooks that give a block back.
+macro_rules! release {
+    ($($name:ident(addr $(, $argument:ident)*);)+) => {$(
+        /// # Safety
+        /// Called by the island in place of the function of the same name.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(addr: u64, $($argument: u64,)* entry: &Entry) {
+            // SAFETY: the trampoline is that function.
+            let original: extern "C" fn(u64 $(, release!(@word $argument))*) = unsafe { transmute(entry.original) };
+            if addr != 0 && let Some(event) = Event::begin(entry) {
+                gave_back(&event, event.before(), addr);
+                event.call(|| original(addr $(, $argument)*));
+            } else {
+                original(addr $(, $argument)*);
+            }
+        }
+    )+};
+    (@word $argument:ident) => { u64 };
+}
+
+release! {
+    prof_free(addr);
+    prof_free_sized(addr, size);
+    prof_free_aligned_sized(addr, alignment, size);
+}
+
+/// # Safety
+/// Called by the island in place of `munmap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_munmap(addr: u64, size: u64, entry: &Entry) -> i32 {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(u64, u64) -> i32 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(addr, size) };
+    let before = event.before();
+    let error = event.call(|| original(addr, size));
+    if error == 0 {
+        event.freed(Kind::Munmap, before, |encoder| {
+            encoder.time(before);
+            encoder.addr(addr);
+            encoder.number(size);
+        });
+    }
+    error
+}
+
+/// # Safety
+/// Called by the island in place of `mremap`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_mremap(
+    old: u64,
+    old_size: u64,
+    size: u64,
+    flags: u64,
+    wanted: u64,
+    entry: &Entry,
+) -> u64 {
+    // SAFETY: the trampoline is that function. It is variadic: the callee reads the
+    // fifth argument only with the flag that asks for it.
+    let original: extern "C" fn(u64, u64, u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(old, old_size, size, flags, wanted) };
+    let before = event.before();
+    let addr = event.call(|| original(old, old_size, size, flags, wanted));
+    if addr != MAP_FAILED {
+        let ticks = event.after();
+        event.allocated(Kind::Mremap, before, |encoder| {
+            encoder.time(before);
+            encoder.addr(old);
+            encoder.number(old_size);
+            encoder.time(ticks);
+            encoder.addr(addr);
+            encoder.number(size);
+            encoder.number(flags & 0xffff_ffff);
+        });
+    }
+    addr
+}
+
+const MAP_FAILED: u64 = u64::MAX;
+const MAP_STACK: u64 = 0x2_0000;
+
+/// `mmap` fills all six argument registers: the entry comes in r11 and is passed
+/// on as the seventh argument.
+///
+/// # Safety
+/// Called by the island in place of `mmap`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_mmap() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push r11",
+        ".cfi_adjust_cfa_offset 8",
+        "call {mmap}",
+        "pop r11",
+        ".cfi_adjust_cfa_offset -8",
+        "ret",
+        ".cfi_endproc",
+        mmap = sym mmap,
+    )
+}
+
+unsafe extern "C" fn mmap(
+    hint: u64,
+    size: u64,
+    prot: u64,
+    flags: u64,
+    fd: u64,
+    offset: u64,
+    entry: &Entry,
+) -> u64 {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(u64, u64, u64, u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
+    let Some(event) = Event::begin(entry) else { return original(hint, size, prot, flags, fd, offset) };
+    let addr = event.call(|| original(hint, size, prot, flags, fd, offset));
+    if addr != MAP_FAILED {
+        let ticks = event.after();
+        let kind = if flags & MAP_STACK != 0 { Kind::ThreadStack } else { Kind::Mmap };
+        event.allocated(kind, ticks, block(ticks, addr, size));
+    }
+    addr
+}

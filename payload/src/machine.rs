@@ -1,0 +1,73 @@
+//! The few instructions that have no name in Rust.
+
+use core::arch::asm;
+use core::arch::x86_64::{__rdtscp, _rdtsc};
+
+/// The address of this thread's control block, which is its identity.
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    let pointer;
+    // SAFETY: the x86-64 ABI keeps the thread control block's own address at fs:0.
+    unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, pure, readonly)) };
+    pointer
+}
+
+/// The half word at `offset` from the thread pointer.
+///
+/// # Safety
+/// `offset` lies within the thread control block.
+#[inline(always)]
+pub unsafe fn thread_word(offset: u32) -> u32 {
+    let word;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("mov {:e}, fs:[{:r}]", out(reg) word, in(reg) u64::from(offset), options(nostack, pure, readonly))
+    };
+    word
+}
+
+/// `value`, of which the compiler then knows nothing.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// The stack pointer.
+#[inline(always)]
+pub fn stack_pointer() -> u64 {
+    let pointer;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nostack, nomem, preserves_flags)) };
+    pointer
+}
+
+/// The time stamp counter, not later than what follows it in program order needs:
+/// the call that it precedes has a locked or dependent memory access of its own.
+#[inline(always)]
+pub fn stamp_before() -> u64 {
+    // SAFETY: every x86-64 has it; the attacher checked that user mode may read it.
+    unsafe { _rdtsc() }
+}
+
+/// The time stamp counter once everything before it has executed.
+#[inline(always)]
+pub fn stamp_after() -> u64 {
+    let mut processor = 0;
+    // SAFETY: checked by the attacher.
+    unsafe { __rdtscp(&mut processor) }
+}
+
+/// Whether the kernel knows no thread `tid` in process `pid`.
+pub fn is_gone(pid: u32, tid: u32) -> bool {
+    const TGKILL: u64 = 234;
+    const NO_SUCH_PROCESS: i64 = -3;
+    let mut result = TGKILL as i64;
+    // SAFETY: tgkill(2) with signal 0 changes nothing; a raw call leaves errno alone.
+    unsafe {
+        asm!("syscall", inout("rax") result, in("rdi") u64::from(pid), in("rsi") u64::from(tid), in("rdx") 0u64,
+             out("rcx") _, out("r11") _, options(nostack));
+    }
+    result == NO_SUCH_PROCESS
+}

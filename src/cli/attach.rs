@@ -1,0 +1,163 @@
+//! `prof attach`.
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prof_shared::ring::Shape;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::units;
+use crate::capture::Reader;
+use crate::model::{End, EndReason};
+use crate::record::{Options, Outcome, Progress, record};
+use crate::report::{Plain, StatsReport, bytes, count};
+
+/// Record every memory allocation of a running Python process.
+///
+/// Nothing is installed, imported or restarted in it. The recording ends by
+/// Ctrl-C, by its duration, or when the process ends; the capture is complete in
+/// each case.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  prof attach 4711\n  prof attach 4711 --duration 60\n  prof attach 4711 --duration 5m -o /tmp/app.prof"
+)]
+pub(super) struct Arguments {
+    /// The process to record.
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+    /// Stop after this time: seconds, or with a unit (90s, 5m, 1h).
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    duration: Option<Duration>,
+    /// Write the capture to this file [default: prof-<name>-<pid>-<time>.prof].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(short, long)]
+    force: bool,
+    /// Size of the shared ring: more survives a slow disk.
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
+    ring_size: Shape,
+    /// Print nothing but errors and the line that says that recording has begun.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print what is not recorded and other notes.
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = Options {
+        pid: arguments.pid,
+        duration: arguments.duration,
+        output: arguments.output.clone(),
+        force: arguments.force,
+        ring: arguments.ring_size,
+    };
+    let signals = Signals::listen()?;
+    let talk = Talk::new(arguments);
+    let outcome = record(&options, &|| signals.reason(), &mut |progress| talk.tell(progress));
+    talk.end();
+    let outcome = outcome?;
+    if !arguments.quiet {
+        summarize(&outcome)?;
+    }
+    match outcome.residue {
+        Some(error) => Err(error).context("the recording is complete, but not everything could be removed"),
+        None => Ok(()),
+    }
+}
+
+/// Signals that end a recording in order.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let caught = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(signal, caught.clone(), signal as usize)?;
+        }
+        Ok(Signals(caught))
+    }
+
+    fn reason(&self) -> Option<EndReason> {
+        match self.0.load(Relaxed) as i32 {
+            SIGINT => Some(EndReason::Interrupted),
+            SIGTERM => Some(EndReason::Terminated),
+            SIGHUP => Some(EndReason::Hangup),
+            _ => None,
+        }
+    }
+}
+
+/// What is said on stderr while recording.
+struct Talk {
+    pid: i32,
+    is_verbose: bool,
+    line: ProgressBar,
+}
+
+impl Talk {
+    fn new(arguments: &Arguments) -> Talk {
+        let shown = !arguments.quiet && stderr().is_terminal();
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let line = ProgressBar::with_draw_target(None, target);
+        line.set_style(ProgressStyle::with_template("{msg}").expect("a valid template"));
+        Talk { pid: arguments.pid, is_verbose: arguments.verbose, line }
+    }
+
+    fn tell(&self, progress: Progress) {
+        match progress {
+            Progress::Started { path, notes } => {
+                eprintln!("prof: recording pid {} to {}", self.pid, path.display());
+                for note in notes.iter().filter(|_| self.is_verbose) {
+                    eprintln!("note: {}", Plain(note));
+                }
+            }
+            Progress::Running { elapsed, events, live_bytes, is_estimate, resident_bytes, lost } => {
+                let about = if is_estimate { "~" } else { "" };
+                self.line.set_message(format!(
+                    "{} s  {} events  {about}{} live  {} resident  {} lost",
+                    elapsed.as_secs(),
+                    count(events),
+                    bytes(live_bytes),
+                    bytes(resident_bytes),
+                    count(lost),
+                ));
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.line.finish_and_clear();
+    }
+}
+
+/// The few lines that everybody wants first.
+fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
+    let reader = Reader::open(&outcome.path)?;
+    let lines = super::line_resolver(reader.metadata());
+    let report = StatsReport::new(&reader, &lines, SITES);
+    let End { reason, events, longest_pause_us, losses, .. } = &outcome.end;
+    eprintln!("prof: ended ({}), {} events", reason.name().replace('_', " "), count(*events));
+    eprintln!("  longest pause caused: {longest_pause_us} µs");
+    match losses.events() {
+        0 => eprintln!("  nothing lost"),
+        lost => eprintln!(
+            "  lost: {} events; figures below are too low or, for what is live, too high",
+            count(lost)
+        ),
+    }
+    report.write_peak(&mut stderr().lock())?;
+    let path = outcome.path.display();
+    eprintln!("next: prof stats {path}");
+    Ok(())
+}
+
+/// Allocation sites shown at the end.
+const SITES: usize = 5;

@@ -1,0 +1,28 @@
+//! `prof detach`.
+
+use crate::record::{Left, withdraw};
+
+/// Remove what a killed `prof attach` left in a process.
+///
+/// A recording that runs removes everything by itself when it ends.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  prof detach 4711")]
+pub(super) struct Arguments {
+    /// The process to clean.
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let pid = arguments.pid;
+    match withdraw(pid)? {
+        None => eprintln!("prof: nothing of prof is in process {pid}"),
+        Some(Left { detours, longest_pause }) => {
+            let pause = longest_pause.0.as_micros();
+            eprintln!(
+                "prof: removed {detours} detours and the payload from process {pid}; longest pause {pause} µs"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Times and sizes as typed.
+
+use prof_shared::ring::Shape;
+use std::time::Duration;
+
+/// `60`, `90s`, `5m`, `1500ms`; not nothing.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
+    let duration = match seconds {
+        Some(duration) => duration.map_err(|error| error.to_string())?,
+        None => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if duration.is_zero() { Err("a recording takes longer than that".to_owned()) } else { Ok(duration) }
+}
+
+/// `32MiB`, `1GiB`, `256K`; a number alone is bytes.
+pub(super) fn ring_size(text: &str) -> Result<Shape, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match bytes {
+        Some(bytes) if (Shape::MIN_BYTES..=Shape::MAX_BYTES).contains(&bytes) => Ok(Shape::new(bytes)),
+        Some(_) => Err("a ring has 256 KiB to 16 GiB".to_owned()),
+        None => Err("not a size".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [("60", 60_000), ("90s", 90_000), ("5m", 300_000), ("0.5", 500), ("50ms", 50)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "-1", "soon", "5 parsecs", "nan", "1e30"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ring_sizes() {
+        assert_eq!(ring_size("32MiB"), Ok(Shape::new(32 << 20)));
+        assert_eq!(ring_size("256K"), Ok(Shape::new(256 << 10)));
+        for text in ["", "1KiB", "17GiB", "MiB", "32 parsecs", "-1", "99999999999999999999G"] {
+            assert!(ring_size(text).is_err(), "{text}");
+        }
+    }
+}

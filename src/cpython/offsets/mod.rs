@@ -1,0 +1,64 @@
+//! How each version lays out what is read: tables of numbers, nothing else.
+//!
+//! The `v3_*` files are written by `scripts/gen_offsets` from the headers of each
+//! version. Within a minor version these structures are part of the binary
+//! interface that extension modules are built against and do not move; equal
+//! tables came from the headers of 3.11.2 and 3.11.7, and of 3.12.1 and 3.12.10.
+//! From 3.13 on the process says itself where things are ([`debug`]), and the
+//! table fills in what that leaves out. In any case a walk from outside must look
+//! right ([`super::walk`]) before anybody relies on a table.
+
+mod debug;
+mod v3_10;
+mod v3_11;
+mod v3_12;
+mod v3_13;
+mod v3_8;
+mod v3_9;
+
+use prof_shared::region::PyOffsets;
+
+pub use debug::{BadTable, DEBUG_BYTES, apply};
+
+/// One version's layout. Offsets in bytes, [`prof_shared::region::ABSENT`] where
+/// a version has no such thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What a frame walk reads; its addresses are 0.
+    pub walk: PyOffsets,
+    /// In `_PyRuntime`: the word that is non-zero once it finalizes.
+    pub runtime_finalizing: u32,
+    /// In `_PyRuntime`: the newest interpreter.
+    pub runtime_interpreters: u32,
+    /// In `_PyRuntime`: the allocator tables `raw`, `mem`, `obj` (3.12 and later).
+    pub runtime_allocators: u32,
+    /// In an interpreter: the next older one.
+    pub interpreter_next: u32,
+    /// In an interpreter: its newest thread state.
+    pub interpreter_threads: u32,
+    /// In a thread state: the next older one.
+    pub thread_next: u32,
+    /// In a thread state: the `pthread_t`.
+    pub thread_id: u32,
+    /// In a thread state: the tid (3.11 and later).
+    pub native_thread_id: u32,
+    /// In any object: its type.
+    pub object_type: u32,
+    /// In a type: `tp_dealloc`.
+    pub type_dealloc: u32,
+}
+
+impl Layout {
+    /// The layout of `3.minor`, if there is a table.
+    pub fn of(minor: u8) -> Option<Layout> {
+        Some(match minor {
+            8 => v3_8::LAYOUT,
+            9 => v3_9::LAYOUT,
+            10 => v3_10::LAYOUT,
+            11 => v3_11::LAYOUT,
+            12 => v3_12::LAYOUT,
+            13 => v3_13::LAYOUT,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Putting the detours in and taking them out.
+//!
+//! One byte needs nobody to stop; one thread stays seized meanwhile, because some
+//! kernels take forced writes only from an active tracer. Where five bytes had to
+//! do, every thread is stopped and shown to be outside of them.
+
+use super::look::words;
+use super::{Error, Ground};
+use prof_injector::call::Caller;
+use prof_injector::detour::{
+    ArmError, arm as put_in, arm_all_stopped, disarm as take_out, disarm_all_stopped,
+};
+use prof_injector::process::{Maps, Tid};
+use prof_injector::tracee::{Pause, Seized, Stopped, TraceError, Tracer, choose};
+use prof_shared::region::Entry;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long one thread is waited for when it shall stop.
+const STOP_DEADLINE: Duration = Duration::from_millis(200);
+/// How often all threads are stopped until none is inside of what changes.
+const ROUNDS: usize = 50;
+/// Pause between two rounds.
+const REST: Duration = Duration::from_millis(2);
+
+/// Puts every detour in.
+pub fn arm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<Pause, Error> {
+    change(ground, caller, entries, put_in, arm_all_stopped)
+}
+
+/// Takes every detour out; what somebody else has written there stays.
+pub fn disarm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<Pause, Error> {
+    change(ground, caller, entries, take_out, disarm_all_stopped)
+}
+
+type One = fn(&std::fs::File, &Entry) -> Result<(), ArmError>;
+type Stopping = fn(&std::fs::File, &Entry, &[u64]) -> Result<(), ArmError>;
+
+fn change(
+    ground: &Ground,
+    caller: &Caller,
+    entries: &[Entry],
+    one: One,
+    stopping: Stopping,
+) -> Result<Pause, Error> {
+    let with = |len: fn(u8) -> bool| entries.iter().copied().filter(|e| len(e.patch_len)).collect::<Vec<_>>();
+    let (single, several) = (with(|len| len == 1), with(|len| len > 1));
+    let memory = caller.writer().file();
+    while_seized(ground, || single.iter().try_for_each(|entry| one(memory, entry)))?;
+    if several.is_empty() {
+        return Ok(Pause::default());
+    }
+    let change = |pcs: &[u64]| several.iter().try_for_each(|entry| stopping(memory, entry, pcs));
+    while_stopped(ground, &several, change)
+}
+
+/// Runs `work` with one thread seized, running on. If none can be, it is tried
+/// without.
+fn while_seized<T: Send>(ground: &Ground, work: impl FnOnce() -> T + Send) -> T {
+    let threads = choose(&ground.process).unwrap_or_default();
+    Tracer::run(|tracer| {
+        let _seized = threads.into_iter().find_map(|(tid, _)| Seized::new(tracer, tid).ok());
+        work()
+    })
+}
+
+/// Runs `work` while every thread is stopped, with every address at which one may
+/// go on; again while one is in the middle of `entries`.
+fn while_stopped(
+    ground: &Ground,
+    entries: &[Entry],
+    mut work: impl FnMut(&[u64]) -> Result<(), ArmError> + Send,
+) -> Result<Pause, Error> {
+    let mut inside = None;
+    for _ in 0..ROUNDS {
+        let maps = ground.maps_now()?;
+        let round = Tracer::run(|tracer| -> Result<(Result<(), ArmError>, Pause), TraceError> {
+            let stopped = stop_all(tracer, ground)?;
+            let result = work(&places(ground, &maps, entries, &stopped)?);
+            let pauses: Result<Vec<Pause>, TraceError> = stopped.into_iter().map(Stopped::detach).collect();
+            Ok((result, pauses?.into_iter().max().unwrap_or_default()))
+        });
+        match round.map_err(prof_injector::call::CallError::Trace)? {
+            (Ok(()), pause) => return Ok(pause),
+            (Err(ArmError::ThreadInside { pc }), _) => inside = Some(ArmError::ThreadInside { pc }),
+            (Err(error), _) => return Err(error.into()),
+        }
+        std::thread::sleep(REST);
+    }
+    Err(inside.map_or(Error::Unexpected("threads could not be stopped"), Error::Arm))
+}
+
+/// Stops every thread, those included that are started meanwhile.
+fn stop_all<'t>(tracer: &'t Tracer, ground: &Ground) -> Result<Vec<Stopped<'t>>, TraceError> {
+    let mut stopped = Vec::new();
+    let mut known: HashSet<Tid> = HashSet::new();
+    loop {
+        let tasks = ground.process.tasks().unwrap_or_default();
+        let new: Vec<Tid> = tasks.into_iter().filter(|tid| !known.contains(tid)).collect();
+        if new.is_empty() {
+            return Ok(stopped);
+        }
+        for tid in new {
+            known.insert(tid);
+            match Seized::new(tracer, tid).and_then(|seized| seized.stop(STOP_DEADLINE)) {
+                Ok(thread) => stopped.push(thread),
+                Err(TraceError::Gone(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The addresses near `entries` that are in a register or on a stack.
+fn places(
+    ground: &Ground,
+    maps: &Maps,
+    entries: &[Entry],
+    stopped: &[Stopped],
+) -> Result<Vec<u64>, TraceError> {
+    let is_near = |word: &u64| entries.iter().any(|e| (e.patch..e.patch + 8).contains(word));
+    let memory = ground.process.memory();
+    let mut places = Vec::new();
+    for thread in stopped {
+        let registers = thread.registers()?;
+        places.push(registers.rip);
+        places.extend(words(&memory, maps, registers.rsp).unwrap_or_default().into_iter().filter(is_near));
+    }
+    Ok(places)
+}

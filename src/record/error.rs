@@ -1,0 +1,94 @@
+//! Why a recording does not begin, or broke.
+
+use crate::capture;
+use crate::cpython::NotPython;
+use prof_injector::call::CallError;
+use prof_injector::detour::ArmError;
+use prof_injector::region::RegionError;
+use std::io;
+
+/// What went wrong. After any of these the target is as it was, unless the
+/// message says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was touched.
+    #[error("{why}")]
+    Refused {
+        /// The reason.
+        why: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// A call in the target could not be made.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The private region could not be made or removed.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// A detour could not be changed.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// The capture could not be written.
+    #[error(transparent)]
+    Capture(#[from] capture::Error),
+    /// The target refused a system call that it was made to make.
+    #[error("{call} was refused in the target: {source}")]
+    RemoteCall {
+        /// The system call.
+        call: &'static str,
+        /// The target's errno.
+        source: io::Error,
+    },
+    /// The target's loader did not take the payload.
+    #[error("the target's dlopen refused the payload: {0}")]
+    Dlopen(String),
+    /// Something of the target could not be read or written.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was done.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A protection of the target was not what it must be.
+    #[error("{0}")]
+    Unexpected(&'static str),
+    /// Threads did not leave our code in time.
+    #[error("thread {tid} is still inside the payload; it stays loaded and inert ({bytes} bytes)")]
+    StillInside {
+        /// The thread.
+        tid: i32,
+        /// What stays.
+        bytes: u64,
+    },
+}
+
+impl Error {
+    /// Tells what was done when the kernel said no.
+    pub fn io(what: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { what, source }
+    }
+
+    /// What the user can do, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Refused { hint, .. } => hint.clone(),
+            Error::StillInside { .. } => Some("run `prof detach PID` later to remove it".to_owned()),
+            Error::Capture(capture::Error::Exists(_)) => {
+                Some("--force replaces it, -o names another".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing was touched.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Error::Refused { .. })
+    }
+}
+
+impl From<NotPython> for Error {
+    fn from(error: NotPython) -> Error {
+        Error::Refused { why: error.to_string(), hint: error.hint().map(str::to_owned) }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the progress line shows, gathered while pieces pass by.
+//!
+//! Exact as long as the time for it suffices. Under a load that it cannot keep up
+//! with, blocks are followed by lot (one in 4, 16, … by address) and scaled up;
+//! large blocks, which make up the bytes, are always followed. The capture itself
+//! does not depend on any of this.
+
+use hashbrown::HashMap;
+use prof_shared::record::{Decoder, Malformed, Record};
+
+/// Blocks of this size are always followed.
+const LARGE_BYTES: u64 = 64 << 10;
+
+/// Running figures over all pieces.
+#[derive(Default)]
+pub struct Figures {
+    decoders: HashMap<u64, Decoder>,
+    small: HashMap<u64, u64>,
+    large: HashMap<u64, u64>,
+    small_bytes: u64,
+    large_bytes: u64,
+    /// Followed is one block in 4 to this power.
+    thinning: u32,
+    /// Allocations and frees so far.
+    pub events: u64,
+}
+
+impl Figures {
+    /// Bytes live in blocks allocated while recording; mappings are not counted.
+    pub fn live_bytes(&self) -> u64 {
+        self.large_bytes + (self.small_bytes << (2 * self.thinning))
+    }
+
+    /// Whether [`Figures::live_bytes`] is an estimate.
+    pub fn is_estimate(&self) -> bool {
+        self.thinning > 0
+    }
+
+    /// Follows one block in four of those followed until now.
+    pub fn thin_out(&mut self) {
+        self.thinning = (self.thinning + 1).min(8);
+        let thinning = self.thinning;
+        self.small.retain(|&addr, _| is_followed(addr, thinning));
+        self.small_bytes = self.small.values().sum();
+    }
+
+    /// Takes the records of one piece, handing each to `each`. A malformed piece
+    /// is left where it stops making sense; the capture's reader will say so.
+    pub fn add(&mut self, chunk: u64, is_last: bool, mut bytes: &[u8], mut each: impl FnMut(&Record<'_>)) {
+        let mut decoder = self.decoders.remove(&chunk).unwrap_or_default();
+        loop {
+            match decoder.next(&mut bytes) {
+                Ok(Some(record)) => {
+                    self.count(&record);
+                    each(&record);
+                }
+                Ok(None) if !is_last => {
+                    self.decoders.insert(chunk, decoder);
+                    return;
+                }
+                Ok(None) | Err(Malformed::Short | Malformed::Tag(_) | Malformed::Range) => return,
+            }
+        }
+    }
+
+    fn count(&mut self, record: &Record<'_>) {
+        use prof_shared::kind::Kind::{Mmap, ThreadStack};
+        match *record {
+            Record::Alloc { kind: Mmap | ThreadStack, .. }
+            | Record::Munmap { .. }
+            | Record::Mremap { .. } => {}
+            Record::Alloc { addr, size, .. } => self.begin(addr, size),
+            Record::Realloc { old_addr, addr, size, .. } => {
+                self.end(old_addr);
+                self.begin(addr, size);
+            }
+            Record::Free { addr, .. } => self.end(addr),
+            _ => return,
+        }
+        self.events += 1;
+    }
+
+    fn begin(&mut self, addr: u64, size: u64) {
+        let (map, total) = match size >= LARGE_BYTES {
+            true => (&mut self.large, &mut self.large_bytes),
+            false if !is_followed(addr, self.thinning) => return,
+            false => (&mut self.small, &mut self.small_bytes),
+        };
+        *total = total.saturating_add(size);
+        if let Some(lost) = map.insert(addr, size) {
+            *total = total.saturating_sub(lost);
+        }
+    }
+
+    fn end(&mut self, addr: u64) {
+        if is_followed(addr, self.thinning)
+            && let Some(size) = self.small.remove(&addr)
+        {
+            self.small_bytes = self.small_bytes.saturating_sub(size);
+        } else if let Some(size) = self.large.remove(&addr) {
+            self.large_bytes = self.large_bytes.saturating_sub(size);
+        }
+    }
+}
+
+fn is_followed(addr: u64, thinning: u32) -> bool {
+    let lot = addr.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    lot & ((1 << (2 * thinning)) - 1) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prof_shared::kind::Kind;
+
+    fn malloc(addr: u64, size: u64) -> Record<'static> {
+        Record::Alloc { kind: Kind::Malloc, ticks: 0, addr, size }
+    }
+
+    #[test]
+    fn live_bytes_follow_blocks() {
+        let mut figures = Figures::default();
+        for record in [
+            malloc(16, 100),
+            malloc(32, 1 << 20),
+            Record::Realloc { kind: Kind::Realloc, before: 0, ticks: 0, old_addr: 16, addr: 48, size: 300 },
+            Record::Free { ticks: 0, addr: 64 },
+            Record::Alloc { kind: Kind::Mmap, ticks: 0, addr: 4096, size: 1 << 30 },
+        ] {
+            figures.count(&record);
+        }
+        assert_eq!((figures.live_bytes(), figures.events), (300 + (1 << 20), 4));
+        figures.count(&Record::Free { ticks: 0, addr: 32 });
+        figures.count(&malloc(48, 500));
+        assert_eq!(figures.live_bytes(), 500, "a block on top of a live one replaces it");
+    }
+
+    #[test]
+    fn a_thinned_figure_stays_near() {
+        let mut figures = Figures::default();
+        (1..=100_000u64).for_each(|i| figures.count(&malloc(i * 64, 100)));
+        figures.thin_out();
+        figures.thin_out();
+        (100_001..=200_000u64).for_each(|i| figures.count(&malloc(i * 64, 100)));
+        let estimate = figures.live_bytes() as f64 / 20_000_000.0;
+        assert!((0.9..1.1).contains(&estimate), "{estimate}");
+        (1..=200_000u64).for_each(|i| figures.count(&Record::Free { ticks: 0, addr: i * 64 }));
+        assert_eq!(figures.live_bytes(), 0);
+    }
+}

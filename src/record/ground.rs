@@ -1,0 +1,58 @@
+//! A process as it was looked at before anything is touched.
+
+use super::Error;
+use prof_injector::Pid;
+use prof_injector::process::{Maps, Module, Process};
+use std::io;
+
+/// A process and what it had loaded at one moment.
+pub struct Ground {
+    /// The process.
+    pub process: Process,
+    /// Its mappings.
+    pub maps: Maps,
+    /// Its modules.
+    pub modules: Vec<Module>,
+}
+
+impl Ground {
+    /// Looks at `pid`.
+    pub fn survey(pid: i32) -> Result<Ground, Error> {
+        let process = Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))?;
+        let maps = process.maps().map_err(|error| no_access(pid, error))?;
+        if maps.0.is_empty() {
+            return Err(refused(format!("process {pid} has no memory: a kernel thread or a zombie"), None));
+        }
+        let modules = process.modules(&maps);
+        Ok(Ground { process, maps, modules })
+    }
+
+    /// The mappings now.
+    pub fn maps_now(&self) -> Result<Maps, Error> {
+        self.process.maps().map_err(Error::io("reading the target's mappings"))
+    }
+}
+
+/// A refusal.
+pub fn refused(why: String, hint: Option<&str>) -> Error {
+    Error::Refused { why, hint: hint.map(str::to_owned) }
+}
+
+fn no_process(pid: i32, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            refused(format!("there is no process {pid}"), Some("`pgrep -af python` lists candidates"))
+        }
+        _ => refused(format!("process {pid} cannot be opened: {error}"), None),
+    }
+}
+
+fn no_access(pid: i32, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => refused(
+            format!("process {pid} may not be looked at: permission denied"),
+            Some("run as its user or as root; in a container add `--cap-add=SYS_PTRACE`"),
+        ),
+        _ => Error::Io { what: "reading the target's mappings", source: error },
+    }
+}

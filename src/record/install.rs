@@ -1,0 +1,373 @@
+//! Getting in.
+//!
+//! ```text
+//!  A  region            forged signal frames map it: no code of ours runs yet
+//!  B  memfds            a program in the region makes them, we fill them
+//!     payload, ring     a program at a safe point: dlopen, close, mmap
+//!  C  islands           a program maps them; entries stand in the register first
+//!     tp_dealloc        a compare-and-swap executed in the target
+//!     detours           one byte each
+//!     gate              one byte: from here on events are recorded
+//! ```
+//!
+//! After any step the target runs on by itself, and [`super::withdraw()`] finds in
+//! the target all that it needs to take the steps back.
+
+use super::islands::Islands;
+use super::register::{Register, field};
+use super::ring::Ring;
+use super::safe::call_safely;
+use super::{Error, Ground, arm, clock};
+use crate::PAYLOAD;
+use crate::cpython::Interpreter;
+use object::{Object, ObjectSymbol};
+use prof_injector::call::Caller;
+use prof_injector::detour::{Function, Plan, thunk};
+use prof_injector::memfd;
+use prof_injector::region::RegionHandle;
+use prof_injector::safepoint::find_dlopen;
+use prof_injector::tracee::Pause;
+use prof_shared::region::{ENTRY_COUNT, Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
+use prof_shared::ring;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long a thread is looked for, for each call.
+const BUDGET: Duration = Duration::from_secs(5);
+/// How often islands are planned anew when their pages were taken meanwhile.
+const PLANS: usize = 8;
+/// Where in the stub's page the thunk of `tp_dealloc` lies, behind the stub.
+const THUNK: u64 = STUB + 0x800;
+/// Slots for threads: at least so many, at most so many.
+const SLOTS: Range<u64> = 256..4096;
+/// All threads together wait so long a second for a free chunk: 1 / 20 s.
+const WAIT_SHARE: u64 = 20;
+/// Name of the ring's memfd.
+pub const RING_NAME: &str = "prof-ring";
+/// How the name of the payload's memfd begins; the build follows.
+pub const PAYLOAD_NAME: &str = "prof-payload-";
+
+/// What stands in the target now.
+pub struct Installed {
+    /// The private region.
+    pub region: RegionHandle,
+    /// The ring.
+    pub ring: Ring,
+    /// The functions that are detoured.
+    pub detours: Vec<(Function, Plan)>,
+    /// The functions that are not, and why.
+    pub refused: Vec<String>,
+    /// The longest time for which a thread was stopped.
+    pub longest_pause: Pause,
+    /// How many threads and moments were looked at for a safe point.
+    pub tries: u32,
+}
+
+/// The name of this build's payload.
+pub fn payload_name() -> String {
+    format!("{PAYLOAD_NAME}{:08x}", crc32fast::hash(PAYLOAD))
+}
+
+/// Puts everything in place and opens the gate.
+pub fn install(
+    ground: &Ground,
+    caller: &Caller,
+    python: &Interpreter,
+    ring_shape: ring::Shape,
+) -> Result<Installed, Error> {
+    let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
+    let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
+    let (region, pause) = RegionHandle::create(caller, shape, BUDGET)?;
+    let mut work = Work { ground, caller, python, region: &region, longest_pause: pause, tries: 0 };
+    let (ring, islands) = work.run(ring_shape)?;
+    let (longest_pause, tries) = (work.longest_pause, work.tries);
+    let detours = islands.planned().to_vec();
+    Ok(Installed { region, ring, detours, refused: islands.refused, longest_pause, tries })
+}
+
+struct Work<'a> {
+    ground: &'a Ground,
+    caller: &'a Caller<'a>,
+    python: &'a Interpreter,
+    region: &'a RegionHandle,
+    longest_pause: Pause,
+    tries: u32,
+}
+
+impl Work<'_> {
+    fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands), Error> {
+        self.write_numbers(ring_shape)?;
+        let files = self.make_files()?;
+        fill(
+            &memfd::open(&self.ground.process, files.payload)
+                .map_err(Error::io("opening the payload's memfd"))?,
+        )?;
+        let file =
+            memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
+        let ring = Ring::create(&file, ring_shape).map_err(Error::io("making the ring"))?;
+        memfd::seal_size(&file).map_err(Error::io("sealing the ring"))?;
+        ring.beat(clock::now());
+        let base = self.load(&files, ring_shape)?;
+        let islands = self.build_islands(&hook_addresses(base)?)?;
+        self.swap_dealloc(base, islands.planned().len())?;
+        let pause = arm::arm(self.ground, self.caller, &self.register().entries()?)?;
+        self.longest_pause = self.longest_pause.max(pause);
+        self.register().set_gate(true)?;
+        Ok((ring, islands))
+    }
+
+    fn register(&self) -> Register<'_> {
+        Register::new(self.caller, self.region)
+    }
+
+    fn write_numbers(&self, ring: ring::Shape) -> Result<(), Error> {
+        let register = self.register();
+        let own_pid = self.own_pid()?;
+        let rate = clock::rough_rate();
+        register.set_half(field::CHUNK_SIZE, ring.chunk_size)?;
+        register.set_half(field::CHUNK_COUNT, ring.chunk_count)?;
+        register.set_word(field::RING_DATA, ring.data_offset())?;
+        register.set_half(field::OWN_PID, own_pid)?;
+        register.set_half(field::TID_OFFSET, super::tcb::tid_offset(self.ground, self.python)?)?;
+        register.set_half(field::TICK_SHIFT, clock::SHIFT)?;
+        // glibc does (malloc/malloc.c, __libc_realloc), and so do jemalloc and mimalloc.
+        register.set_half(field::REALLOC_ZERO_FREES, 1)?;
+        register.set_word(field::TICKS_PER_SECOND, rate)?;
+        register.set_word(field::WAIT_BUDGET_TICKS, rate / WAIT_SHARE)?;
+        register.set_half(field::NEXT_CODE, 1)?;
+        register.set_half(field::NEXT_THREAD, 1)?;
+        register.set_offsets(&self.python.offsets())
+    }
+
+    fn own_pid(&self) -> Result<u32, Error> {
+        let task = self.ground.process.live_task().map_err(Error::io("finding a live thread"))?;
+        let status = self.ground.process.status(task).map_err(Error::io("reading a thread's status"))?;
+        // Of a thread that is not the leader this is its tid, in the same namespace.
+        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
+    }
+
+    /// Has the target make the two memfds.
+    fn make_files(&mut self) -> Result<Files, Error> {
+        const NOEXEC_SEAL: u64 = 8; // MFD_NOEXEC_SEAL, Linux 6.3
+        let flags = u64::from(libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        let (payload, ring) = (payload_name() + "\0", RING_NAME.to_owned() + "\0");
+        let names = [self.region.text(), self.region.text() + payload.len() as u64];
+        let text = payload + &ring;
+        let create =
+            |flags: u64| names.map(|name| syscall(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]));
+        let mut results = self.run_anywhere(&create(flags | NOEXEC_SEAL), text.as_bytes())?;
+        if results.contains(&(-i64::from(libc::EINVAL) as u64)) {
+            results = self.run_anywhere(&create(flags), text.as_bytes())?;
+        }
+        let fds = results.iter().map(|&result| check("memfd_create", result));
+        let [payload, ring] = fds.collect::<Result<Vec<u64>, Error>>()?[..] else {
+            return Err(Error::Unexpected("a program of two steps had not two results"));
+        };
+        Ok(Files { payload, ring })
+    }
+
+    /// Runs a program of plain system calls and swaps.
+    fn run_anywhere(&mut self, steps: &[Step], text: &[u8]) -> Result<Vec<u64>, Error> {
+        let launch = |stopped: prof_injector::tracee::Stopped<'_>| {
+            self.caller.run_program(stopped, self.region, steps, text)
+        };
+        let flight = self.caller.on_some_thread(BUDGET, launch)?;
+        let (results, pause) = self.caller.land_program(flight, BUDGET)?;
+        self.longest_pause = self.longest_pause.max(pause);
+        Ok(results)
+    }
+
+    /// Loads the payload and maps the ring; where the payload lies.
+    fn load(&mut self, files: &Files, ring: ring::Shape) -> Result<u64, Error> {
+        let loader =
+            find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlopen"))?;
+        let path = path(files.payload) + "\0";
+        let mode = (libc::RTLD_NOW | libc::RTLD_LOCAL) as u64 | loader.mode_bits;
+        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let mut steps = vec![
+            call(loader.dlopen, [self.region.text(), mode]),
+            syscall(libc::SYS_close, [files.payload, 0, 0, 0, 0, 0]),
+            syscall(
+                libc::SYS_mmap,
+                [0, ring.total_bytes(), protection, libc::MAP_SHARED as u64, files.ring, 0],
+            ),
+            syscall(libc::SYS_close, [files.ring, 0, 0, 0, 0, 0]),
+        ];
+        steps.extend(loader.dlerror.map(|dlerror| call(dlerror, [0, 0])));
+        let called = call_safely(self.ground, self.caller, self.region, &steps, path.as_bytes(), &[])?;
+        self.longest_pause = self.longest_pause.max(called.pause);
+        self.tries = called.tries;
+        let mapped = check("mmap", called.results[2])?;
+        self.register().set_word(field::RING, mapped)?;
+        self.register().set_word(field::RING_BYTES, ring.total_bytes())?;
+        match called.results[0] {
+            0 => Err(Error::Dlopen(self.text_at(called.results.get(4).copied()))),
+            handle => self.enter_library(handle),
+        }
+    }
+
+    /// What `dlerror` returned.
+    fn text_at(&self, addr: Option<u64>) -> String {
+        let mut bytes = [0; 256];
+        let read = addr.and_then(|addr| self.ground.process.memory().read_some(addr, &mut bytes).ok());
+        let text = &bytes[..read.unwrap_or(0)];
+        let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+        String::from_utf8_lossy(&text[..end]).escape_debug().to_string()
+    }
+
+    /// Notes where the library lies: `l_addr` is the first word of glibc's `link_map`
+    /// (link.h), to which a handle points.
+    fn enter_library(&self, handle: u64) -> Result<u64, Error> {
+        let memory = self.ground.process.memory();
+        let base = memory.read_u64(handle).map_err(Error::io("reading the payload's link map"))?;
+        let maps = self.ground.maps_now()?;
+        let name = format!("/memfd:{}", payload_name());
+        let own = maps.0.iter().filter(|m| m.name.starts_with(&name) && m.range.start >= base);
+        let end =
+            own.map(|m| m.range.end).max().ok_or(Error::Unexpected("dlopen returned another library"))?;
+        let register = self.register();
+        register.set_word(field::LIBRARY_HANDLE, handle)?;
+        register.set_word(field::LIBRARY_BASE, base)?;
+        register.set_word(field::LIBRARY_BYTES, end - base)?;
+        Ok(base)
+    }
+
+    /// Plans, registers, maps and writes the islands.
+    fn build_islands(&mut self, hooks: &HashMap<&'static str, u64>) -> Result<Islands, Error> {
+        let header = self.region.at(HEADER);
+        let mut islands = Islands::plan(self.ground, &self.ground.maps_now()?)?;
+        let mut mapped: Vec<Range<u64>> = Vec::new();
+        for _ in 0..PLANS {
+            self.register().set_entries(&islands.entries(header))?;
+            let wanted: Vec<_> =
+                islands.pages().into_iter().filter(|pages| !mapped.contains(pages)).collect();
+            let taken = self.map_pages(&wanted)?;
+            mapped.extend(wanted.into_iter().filter(|pages| !taken.contains(pages)));
+            if taken.is_empty() {
+                self.write_islands(&islands, hooks)?;
+                return Ok(islands);
+            }
+            taken.iter().try_for_each(|pages| islands.lose(self.ground, pages))?;
+        }
+        Err(Error::Unexpected("the target takes the places of the islands faster than they are planned"))
+    }
+
+    /// Maps pages in the target; those that were not free.
+    fn map_pages(&mut self, wanted: &[Range<u64>]) -> Result<Vec<Range<u64>>, Error> {
+        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        let mut taken = Vec::new();
+        for batch in wanted.chunks(STEP_COUNT) {
+            let map = |pages: &Range<u64>| {
+                syscall(
+                    libc::SYS_mmap,
+                    [pages.start, pages.end - pages.start, protection, flags, u64::MAX, 0],
+                )
+            };
+            let steps: Vec<Step> = batch.iter().map(map).collect();
+            let results = self.run_anywhere(&steps, &[])?;
+            for (pages, result) in batch.iter().zip(results) {
+                match result {
+                    _ if result == pages.start => {}
+                    _ if result == -i64::from(libc::EEXIST) as u64 => taken.push(pages.clone()),
+                    _ => return Err(check("mmap of an island", result).err().unwrap_or(OLD_KERNEL)),
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn write_islands(&self, islands: &Islands, hooks: &HashMap<&'static str, u64>) -> Result<(), Error> {
+        for (index, (_, plan)) in islands.planned().iter().enumerate() {
+            let hook = hooks.get(plan.hook.symbol()).ok_or(Error::Unexpected("the payload lacks a hook"))?;
+            let island = plan.assemble(self.register().entry_addr(index), *hook);
+            let written = self.caller.writer().write(island.addr, &island.bytes);
+            written.map_err(Error::io("writing an island"))?;
+        }
+        Ok(())
+    }
+
+    /// Leads `PyCode_Type.tp_dealloc` to the hook. The entry behind the detours'
+    /// serves it; it has no patch.
+    fn swap_dealloc(&mut self, base: u64, index: usize) -> Result<(), Error> {
+        if index >= ENTRY_COUNT {
+            return Err(Error::Unexpected("the process defines more allocator functions than fit"));
+        }
+        let slot = self.python.dealloc_slot();
+        let original =
+            self.ground.process.memory().read_u64(slot).map_err(Error::io("reading tp_dealloc"))?;
+        let hook = self.region.at(THUNK);
+        let addresses = symbols();
+        let offset =
+            addresses.get("prof_code_dealloc").ok_or(Error::Unexpected("the payload lacks a hook"))?;
+        let register = self.register();
+        let mut entry = Entry::default();
+        (entry.original, entry.region, entry.function) = (original, self.region.at(HEADER), slot);
+        let mut entries = register.entries()?;
+        entries.push(entry);
+        register.write(THUNK, &thunk(register.entry_addr(index), base + offset))?;
+        register.set_entries(&entries)?;
+        register.set_word(field::DEALLOC_ORIGINAL, original)?;
+        register.set_word(field::DEALLOC_HOOK, hook)?;
+        register.set_word(field::DEALLOC_SLOT, slot)?;
+        let swap = Step { what: step::SWAP, target: slot, args: [original, hook, 0, 0, 0, 0], result: 0 };
+        match self.run_anywhere(&[swap], &[])?[..] {
+            [found] if found == original => Ok(()),
+            _ => Err(Error::Unexpected("somebody else changed PyCode_Type.tp_dealloc")),
+        }
+    }
+}
+
+/// Descriptors in the target.
+struct Files {
+    payload: u64,
+    ring: u64,
+}
+
+/// A kernel before 4.17 takes the address for a hint.
+const OLD_KERNEL: Error = Error::Unexpected("the kernel does not know MAP_FIXED_NOREPLACE");
+
+/// A raw system call.
+pub fn syscall(number: i64, args: [u64; 6]) -> Step {
+    Step { what: step::SYSCALL, target: number as u64, args, result: 0 }
+}
+
+/// A call of a function.
+pub fn call(function: u64, [first, second]: [u64; 2]) -> Step {
+    Step { what: step::CALL, target: function, args: [first, second, 0, 0, 0, 0], result: 0 }
+}
+
+/// The kernel's answer: -4095 … -1 is an errno.
+pub fn check(call: &'static str, result: u64) -> Result<u64, Error> {
+    match result as i64 {
+        errno @ -4095..=-1 => {
+            Err(Error::RemoteCall { call, source: std::io::Error::from_raw_os_error(-errno as i32) })
+        }
+        _ => Ok(result),
+    }
+}
+
+fn fill(file: &File) -> Result<(), Error> {
+    let mut file = file;
+    file.write_all(PAYLOAD).map_err(Error::io("writing the payload"))
+}
+
+/// A name for the descriptor that glibc has not seen: it hands back the old
+/// library for a name that it knows.
+fn path(fd: u64) -> String {
+    let lot = clock::now() as usize % 100;
+    format!("/proc/self/fd/{}{fd}", "./".repeat(lot))
+}
+
+/// The payload's symbols, as offsets from its base.
+fn symbols() -> HashMap<&'static str, u64> {
+    let file = object::File::parse(PAYLOAD).expect("built together with us");
+    file.dynamic_symbols().filter_map(|symbol| Some((symbol.name().ok()?, symbol.address()))).collect()
+}
+
+fn hook_addresses(base: u64) -> Result<HashMap<&'static str, u64>, Error> {
+    Ok(symbols().into_iter().map(|(name, offset)| (name, base + offset)).collect())
+}

@@ -1,0 +1,32 @@
+//! A running recording: getting in, drawing events, getting out.
+//!
+//! ```text
+//!  ground (look, refuse) ─► install ─► session (drain, sample, watch) ─► withdraw
+//!                             │            └ ring ─► spool ─► capture
+//!                             └ register: every change is written down in the
+//!                               target first, so `withdraw` needs nothing else
+//! ```
+
+mod arm;
+mod clock;
+mod error;
+mod figures;
+mod ground;
+mod install;
+mod islands;
+mod keeper;
+mod look;
+mod metadata;
+mod register;
+mod ring;
+mod safe;
+mod session;
+mod spool;
+mod tcb;
+mod withdraw;
+
+pub use error::Error;
+pub use ground::Ground;
+
+pub use session::{Options, Outcome, Progress, record};
+pub use withdraw::{Left, withdraw};

@@ -1,0 +1,271 @@
+//! The attacher's side of the shared ring: own it, drain it, take chunks back.
+//!
+//! Everything read from the ring is the target's word and may be nonsense: sizes
+//! come from our own [`Shape`], `committed` is clamped, and a chunk's bytes are
+//! copied out before anybody looks at them.
+//!
+//! This file is the only one of the crate that touches shared memory.
+#![expect(unsafe_code)]
+
+use prof_shared::ring::{self, ChunkHeader, Header, Shape};
+use std::fs::File;
+use std::io;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Bytes of one chunk that follow those drained before.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Serial number of the chunk: counts every hand-out of any chunk.
+    pub chunk: u64,
+    /// Where in the chunk the bytes start.
+    pub offset: u32,
+    /// Records, committed by the target.
+    pub bytes: Vec<u8>,
+    /// Whether the chunk gets no more.
+    pub is_last: bool,
+}
+
+/// What the target counted in the ring's header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Allocations without room.
+    pub allocations: u64,
+    /// Frees without room.
+    pub frees: u64,
+    /// Events of threads without a slot.
+    pub threadless: u64,
+    /// Events inside a hook that was recording (signal handlers).
+    pub nested: u64,
+    /// Stacks cut at the root.
+    pub truncated: u64,
+    /// Stacks in which a frame failed its checks.
+    pub unreadable: u64,
+    /// Ticks that threads waited for room.
+    pub waited_ticks: u64,
+}
+
+/// How eagerly [`Ring::drain`] takes what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eagerness {
+    /// Leave small remainders of open chunks for later.
+    Batches,
+    /// Take everything that is committed.
+    Everything,
+}
+
+/// An open chunk is drained in batches of at least this many bytes.
+const BATCH_BYTES: u32 = 16 << 10;
+
+/// A mapped ring that this thread owns until it dies.
+pub struct Ring {
+    map: memmap2::MmapRaw,
+    shape: Shape,
+    /// For each chunk, what of its present contents was drained.
+    drained: Vec<Drained>,
+    next_chunk: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Drained {
+    serial: u64,
+    bytes: u32,
+}
+
+impl Ring {
+    /// Sizes `file` (a new memfd), maps it, touches every page so that the target
+    /// never has to wait for memory, and takes ownership in this thread's name.
+    pub fn create(file: &File, shape: Shape) -> io::Result<Ring> {
+        file.set_len(shape.total_bytes())?;
+        let map = memmap2::MmapOptions::new().populate().map_raw(file)?;
+        let mut ring =
+            Ring { map, shape, drained: vec![Drained::default(); shape.chunk_count as usize], next_chunk: 0 };
+        for chunk in &mut ring.drained {
+            chunk.serial = ring.next_chunk;
+            ring.next_chunk += 1;
+        }
+        ring.initialize()?;
+        Ok(ring)
+    }
+
+    fn initialize(&self) -> io::Result<()> {
+        let header = self.map.as_mut_ptr().cast::<Header>();
+        // SAFETY: the map is larger than a header, page aligned, and not yet shared
+        // with the target.
+        unsafe {
+            (&raw mut (*header).magic).write(ring::MAGIC);
+            (&raw mut (*header).chunk_size).write(self.shape.chunk_size);
+            (&raw mut (*header).chunk_count).write(self.shape.chunk_count);
+            lock_robustly((&raw mut (*header).owner).cast())
+        }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: page-aligned shared memory of sufficient size; every field that
+        // changes is atomic.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    fn chunk(&self, index: usize) -> &ChunkHeader {
+        assert!(index < self.drained.len());
+        // SAFETY: the table holds `chunk_count` headers; all their fields are atomic.
+        unsafe { &*self.map.as_ptr().add(ring::TABLE_OFFSET).cast::<ChunkHeader>().add(index) }
+    }
+
+    /// Tells the target that we still look, at this tick.
+    pub fn beat(&self, ticks: u64) {
+        self.header().heartbeat.store(ticks, Relaxed);
+    }
+
+    /// Takes what is committed and frees the chunks that are through. Returns the
+    /// number of bytes taken.
+    pub fn drain(&mut self, eagerness: Eagerness, mut sink: impl FnMut(Piece)) -> usize {
+        let mut total = 0;
+        for index in 0..self.drained.len() {
+            let (state, _) = ring::split_state(self.chunk(index).state.load(Acquire));
+            if state == ring::FREE {
+                continue;
+            }
+            if let Some(piece) = self.take(index, state, eagerness) {
+                total += piece.bytes.len();
+                sink(piece);
+            }
+            if state == ring::FULL {
+                self.release(index);
+            }
+        }
+        total
+    }
+
+    /// The bytes of a chunk since the last look, if they are worth a piece.
+    fn take(&mut self, index: usize, state: u32, eagerness: Eagerness) -> Option<Piece> {
+        let committed = self.chunk(index).committed.load(Acquire).min(self.shape.chunk_size);
+        let drained = &mut self.drained[index];
+        let len = committed.saturating_sub(drained.bytes);
+        let waits = state == ring::OPEN && eagerness == Eagerness::Batches;
+        if len == 0 || waits && len < BATCH_BYTES.min(self.shape.chunk_size / 4) {
+            return None;
+        }
+        let offset = drained.bytes;
+        drained.bytes = committed;
+        let serial = drained.serial;
+        Some(Piece {
+            chunk: serial,
+            offset,
+            bytes: self.copy(index, offset, len),
+            is_last: state == ring::FULL,
+        })
+    }
+
+    fn copy(&self, index: usize, offset: u32, len: u32) -> Vec<u8> {
+        let start =
+            self.shape.data_offset() + index as u64 * u64::from(self.shape.chunk_size) + u64::from(offset);
+        let mut bytes = Vec::with_capacity(len as usize);
+        // SAFETY: `offset + len` is at most a chunk's size, so the source lies in the
+        // map. An honest target does not write to committed bytes; a hostile one can
+        // change what is copied, which is all the same to the decoder.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.map.as_ptr().add(start as usize),
+                bytes.as_mut_ptr(),
+                len as usize,
+            );
+            bytes.set_len(len as usize);
+        }
+        bytes
+    }
+
+    fn release(&mut self, index: usize) {
+        self.drained[index] = Drained { serial: self.next_chunk, bytes: 0 };
+        self.next_chunk += 1;
+        self.chunk(index).committed.store(0, Relaxed);
+        self.chunk(index).state.store(ring::FREE, Release);
+    }
+
+    /// Number of chunks that nobody holds.
+    pub fn free_chunks(&self) -> usize {
+        (0..self.drained.len()).filter(|&i| self.chunk(i).state.load(Relaxed) == ring::FREE).count()
+    }
+
+    /// The chunks held open: index, tid and slot of each holder.
+    pub fn open_chunks(&self) -> impl Iterator<Item = OpenChunk> + '_ {
+        (0..self.drained.len()).filter_map(|index| {
+            let chunk = self.chunk(index);
+            let (state, tid) = ring::split_state(chunk.state.load(Acquire));
+            let written = chunk.committed.load(Acquire) > 0;
+            (state == ring::OPEN && written).then(|| OpenChunk { index, tid, slot: chunk.slot.load(Relaxed) })
+        })
+    }
+
+    /// Asks for an open chunk back; `false` if it changed hands meanwhile. Its
+    /// holder may still be writing to it until it was seen outside of its hook.
+    pub fn revoke(&self, chunk: OpenChunk) -> bool {
+        let (open, revoked) = (ring::state(ring::OPEN, chunk.tid), ring::state(ring::REVOKED, chunk.tid));
+        self.chunk(chunk.index).state.compare_exchange(open, revoked, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Gives a revoked chunk to whoever needs one; its holder is known to be
+    /// outside of its hook, or dead.
+    pub fn reclaim(&self, chunk: OpenChunk) {
+        let (revoked, full) = (ring::state(ring::REVOKED, chunk.tid), ring::state(ring::FULL, chunk.tid));
+        let _hostile_target = self.chunk(chunk.index).state.compare_exchange(revoked, full, AcqRel, Relaxed);
+    }
+
+    /// What the target counted so far.
+    pub fn losses(&self) -> Losses {
+        let losses = &self.header().losses;
+        Losses {
+            allocations: losses.allocations.load(Relaxed),
+            frees: losses.frees.load(Relaxed),
+            threadless: losses.threadless.load(Relaxed),
+            nested: losses.nested.load(Relaxed),
+            truncated: losses.truncated.load(Relaxed),
+            unreadable: losses.unreadable.load(Relaxed),
+            waited_ticks: losses.waited_ticks.load(Relaxed),
+        }
+    }
+}
+
+/// A chunk that a thread appends to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenChunk {
+    /// Index in the ring.
+    pub index: usize,
+    /// The holder, as the target sees it.
+    pub tid: u32,
+    /// The holder's slot, as the target says.
+    pub slot: u32,
+}
+
+/// Locks a robust process-shared mutex at `place`, which the kernel marks when
+/// this thread dies (set_robust_list(2)).
+///
+/// # Safety
+/// `place` is writable for a `pthread_mutex_t` that nobody uses yet, and stays
+/// mapped as long as this thread lives or the mutex is locked.
+unsafe fn lock_robustly(place: *mut libc::pthread_mutex_t) -> io::Result<()> {
+    let check = |code| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
+    let mut attributes = std::mem::MaybeUninit::uninit();
+    // SAFETY: the attributes are initialised by the first call; the caller vouches
+    // for `place`.
+    unsafe {
+        check(libc::pthread_mutexattr_init(attributes.as_mut_ptr()))?;
+        check(libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED))?;
+        check(libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST))?;
+        check(libc::pthread_mutex_init(place, attributes.as_ptr()))?;
+        check(libc::pthread_mutex_lock(place))
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let header = self.map.as_mut_ptr().cast::<Header>();
+        // SAFETY: locked by this thread in `create`; unlocking takes it off the
+        // thread's robust list before the map goes away.
+        unsafe { libc::pthread_mutex_unlock((&raw mut (*header).owner).cast()) };
+    }
+}

@@ -1,0 +1,108 @@
+//! Programs that call into libc: only on a thread that is proven to be at a safe
+//! point.
+
+use super::look::{holds, words};
+use super::{Error, Ground};
+use crate::native::Unwinder;
+use prof_injector::call::{CallError, Caller, Unsuitable};
+use prof_injector::process::Maps;
+use prof_injector::region::RegionHandle;
+use prof_injector::safepoint::{Forbidden, Look, Verdict};
+use prof_injector::tracee::{Pause, Stopped};
+use prof_shared::region::Step;
+use prof_shared::row::{End, Regs};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long a safe point is looked for.
+const SEARCH_BUDGET: Duration = Duration::from_secs(5);
+/// How long a program may take: `dlopen` may wait for another thread's.
+const RUN_DEADLINE: Duration = Duration::from_secs(10);
+/// After so many tries words that are shown to be stale no longer count.
+const PATIENCE: u32 = 8;
+
+/// Most frames walked.
+const FRAME_LIMIT: usize = 10_000;
+
+/// What a safe call brought.
+pub struct Called {
+    /// The result of each step.
+    pub results: Vec<u64>,
+    /// How long the thread was stopped.
+    pub pause: Pause,
+    /// How many threads and moments were looked at.
+    pub tries: u32,
+}
+
+/// Runs `steps` on some thread at a safe point; `extra` is code that it must not
+/// be in either.
+pub fn call_safely(
+    ground: &Ground,
+    caller: &Caller,
+    region: &RegionHandle,
+    steps: &[Step],
+    text: &[u8],
+    extra: &[Range<u64>],
+) -> Result<Called, Error> {
+    let mut judge = Judge::new(ground, extra)?;
+    let mut tries = 0;
+    let flight = caller.on_some_thread(SEARCH_BUDGET, |stopped| {
+        tries += 1;
+        match judge.is_safe(&stopped, tries > PATIENCE)? {
+            true => caller.run_program(stopped, region, steps, text),
+            false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
+        }
+    })?;
+    let (results, pause) = caller.land_program(flight, RUN_DEADLINE)?;
+    Ok(Called { results, pause, tries })
+}
+
+/// Judges stopped threads.
+pub struct Judge<'g> {
+    ground: &'g Ground,
+    forbidden: Forbidden,
+    unwinder: Unwinder<&'g [u8]>,
+    maps: Maps,
+}
+
+impl<'g> Judge<'g> {
+    /// With the rules of all modules; `extra` is forbidden code besides libc's.
+    pub fn new(ground: &'g Ground, extra: &[Range<u64>]) -> Result<Judge<'g>, Error> {
+        let forbidden = Forbidden::from_modules(&ground.modules, extra);
+        let forbidden = forbidden.map_err(|error| super::ground::refused(error.to_string(), None))?;
+        let mut unwinder = Unwinder::new();
+        for module in &ground.modules {
+            // One without rules ends a walk early, and then the scan decides.
+            let _has_no_rules = unwinder.add(module.text.clone(), module.load_bias, &module.data[..]);
+        }
+        Ok(Judge { ground, forbidden, unwinder, maps: ground.maps_now()? })
+    }
+
+    /// Whether a stopped thread is outside of `code` and will not return there: no
+    /// word of its stack points there, or the stack was walked to its end and
+    /// shows that such words are stale.
+    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>]) -> bool {
+        let Ok(registers) = stopped.registers() else { return false };
+        if holds(code, registers.rip) {
+            return false;
+        }
+        let memory = self.ground.process.memory();
+        if words(&memory, &self.maps, registers.rsp)
+            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
+        {
+            return true;
+        }
+        let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
+        let walked = self.unwinder.unwind(regs, FRAME_LIMIT, |addr| memory.read_u64(addr).ok());
+        walked.end == End::Complete && !walked.pcs.iter().any(|&pc| holds(code, pc))
+    }
+
+    /// Whether the thread is at a safe point.
+    pub fn is_safe(&mut self, stopped: &Stopped, accept_stale: bool) -> Result<bool, CallError> {
+        let registers = stopped.registers()?;
+        let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
+        let memory = self.ground.process.memory();
+        let look = Look { regs, memory: &memory, maps: &self.maps, accept_stale };
+        Ok(self.forbidden.judge(&look, |pc| self.unwinder.row(pc)) == Verdict::Safe)
+    }
+}

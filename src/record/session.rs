@@ -1,0 +1,323 @@
+//! One recording, from the first look at the target to the finished capture.
+
+use super::ground::refused;
+use super::install::{Installed, install};
+use super::keeper::Keeper;
+use super::metadata::{self, describe};
+use super::spool::{Item, Spool};
+use super::withdraw::{self, Found, remove};
+use super::{Error, Ground, clock};
+use crate::capture::Writer;
+use crate::cpython::{Interpreter, Looks};
+use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, RssSample};
+use crate::record::ring::{self, Eagerness};
+use prof_injector::call::Caller;
+use prof_injector::tracee::Pause;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// The longest time between two looks at the ring.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
+const SHORTEST_NAP: Duration = Duration::from_micros(200);
+/// Remainders of open chunks are drained so often.
+const SWEEP: Duration = Duration::from_millis(250);
+/// So often the progress is told and the resident set is read.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// What to record.
+pub struct Options {
+    /// The target.
+    pub pid: i32,
+    /// How long; until something else ends it if `None`.
+    pub duration: Option<Duration>,
+    /// Where to; a name made from the target's if `None`.
+    pub output: Option<PathBuf>,
+    /// Whether a file there is replaced.
+    pub force: bool,
+    /// The ring's size.
+    pub ring: prof_shared::ring::Shape,
+}
+
+/// What is told while recording.
+pub enum Progress {
+    /// Every hook is live.
+    Started {
+        /// The capture.
+        path: PathBuf,
+        /// Functions that are not recorded, and other notes.
+        notes: Vec<String>,
+    },
+    /// So it stands.
+    Running {
+        /// Since the start.
+        elapsed: Duration,
+        /// Events recorded.
+        events: u64,
+        /// Bytes live in blocks allocated since.
+        live_bytes: u64,
+        /// Whether that is an estimate.
+        is_estimate: bool,
+        /// Resident set of the target.
+        resident_bytes: u64,
+        /// Events lost.
+        lost: u64,
+    },
+}
+
+/// How a recording ended.
+pub struct Outcome {
+    /// The capture.
+    pub path: PathBuf,
+    /// As it stands in the capture.
+    pub end: End,
+    /// What could not be taken out of the target, if so.
+    pub residue: Option<Error>,
+}
+
+/// Records until `stop` or one of the other ends.
+pub fn record(
+    options: &Options,
+    stop: &dyn Fn() -> Option<EndReason>,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Outcome, Error> {
+    let ground = clear_ground(options.pid)?;
+    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules)?;
+    check_layout(&ground, &python)?;
+    let start = clock::Reading::take();
+    let mut about = describe(&ground, &python, options, &start);
+    let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
+    let writer = Writer::create(&path, options.force, &about)?;
+    let caller = match Caller::new(&ground.process, &ground.maps, &ground.modules) {
+        Ok(caller) => caller,
+        Err(error) => return abandon(&path, error.into()),
+    };
+    let installed = match install(&ground, &caller, &python, options.ring) {
+        Ok(installed) => installed,
+        Err(error) => {
+            take_back(options.pid);
+            return abandon(&path, error);
+        }
+    };
+    metadata::add_entries(&mut about, &installed);
+    Session { ground: &ground, installed, start, about, path }.run(writer, options, stop, tell)
+}
+
+/// Looks at the target, refuses what cannot be recorded, and removes what a killed
+/// attacher left.
+fn clear_ground(pid: i32) -> Result<Ground, Error> {
+    let ground = Ground::survey(pid)?;
+    match withdraw::find(&ground)? {
+        Found::Nothing => Ok(ground),
+        Found::InUse => Err(refused(
+            format!("process {pid} is being recorded by another prof"),
+            Some("one recording at a time; end the other one first"),
+        )),
+        Found::OtherBuild(layout) => Err(refused(
+            format!("another build of prof (layout {layout}) is in process {pid}"),
+            Some("run `prof detach` of that build first"),
+        )),
+        Found::Remains(region) => {
+            remove(&ground, &region)?;
+            Ground::survey(pid)
+        }
+    }
+}
+
+fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
+    match python.verify(&ground.process.memory()) {
+        Looks::Right | Looks::NoFrames => Ok(()),
+        Looks::Wrong(why) => Err(refused(
+            format!(
+                "the Python {} at {} does not look as expected: {why}",
+                python.version(),
+                python.path().display()
+            ),
+            Some("it may be a patched build; please report its version and origin"),
+        )),
+    }
+}
+
+/// Removes a capture that was not begun.
+fn abandon<T>(path: &PathBuf, error: Error) -> Result<T, Error> {
+    let _stays_empty = std::fs::remove_file(path);
+    Err(error)
+}
+
+/// After a step that failed: takes back those before it.
+fn take_back(pid: i32) {
+    let Ok(ground) = Ground::survey(pid) else { return };
+    if let Ok(Found::Remains(region)) = withdraw::find(&ground) {
+        // What fails here stays inert, and `prof detach` tries again.
+        let _stays = remove(&ground, &region);
+    }
+}
+
+struct Session<'g> {
+    ground: &'g Ground,
+    installed: Installed,
+    start: clock::Reading,
+    about: Metadata,
+    path: PathBuf,
+}
+
+impl Session<'_> {
+    fn run(
+        mut self,
+        writer: Writer,
+        options: &Options,
+        stop: &dyn Fn() -> Option<EndReason>,
+        tell: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, Error> {
+        let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
+        for text in &self.installed.refused {
+            spool.put(Item::Note(Note { kind: NoteKind::Refusal, text: text.clone(), ..Note::default() }));
+        }
+        let notes = self.installed.refused.clone();
+        tell(Progress::Started { path: self.path.clone(), notes });
+        let reason = self.watch(&spool, options, stop, tell);
+        let residue = self.leave(&spool, reason);
+        self.finish(spool, reason, residue)
+    }
+
+    /// Drains until something ends the recording.
+    fn watch(
+        &mut self,
+        spool: &Spool,
+        options: &Options,
+        stop: &dyn Fn() -> Option<EndReason>,
+        tell: &mut dyn FnMut(Progress),
+    ) -> EndReason {
+        let began = Instant::now();
+        let (mut swept, mut sampled) = (began, None);
+        let mut nap = SHORTEST_NAP;
+        let mut keeper = Keeper::new(self.ground, self.installed.region.clone());
+        loop {
+            let now = Instant::now();
+            self.installed.ring.beat(clock::now());
+            let sweep = now - swept >= SWEEP;
+            swept = if sweep { now } else { swept };
+            let bytes = self.drain(spool, if sweep { Eagerness::Everything } else { Eagerness::Batches });
+            keeper.keep(&mut self.installed.ring, sweep);
+            if sampled.is_none_or(|last| now - last >= SAMPLE) {
+                sampled = Some(now);
+                tell(self.sample(spool, &mut keeper, now - began));
+            }
+            if let Some(reason) = self.ended(spool, options, stop, now - began, sweep) {
+                return reason;
+            }
+            nap = if bytes > 0 { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
+            if self.ground.process.wait_exit(nap).unwrap_or(true) {
+                return metadata::end_of(&self.ground.process);
+            }
+        }
+    }
+
+    fn drain(&mut self, spool: &Spool, eagerness: Eagerness) -> usize {
+        self.installed.ring.drain(eagerness, |piece| spool.put(Item::Piece(piece)))
+    }
+
+    fn sample(&self, spool: &Spool, keeper: &mut Keeper, elapsed: Duration) -> Progress {
+        let t_ns = elapsed.as_nanos() as u64;
+        let resident_bytes = self.ground.process.rss_bytes().unwrap_or(0);
+        spool.put(Item::Rss(RssSample { t_ns, resident_bytes, ..RssSample::default() }));
+        keeper.new_names(t_ns).into_iter().for_each(|name| spool.put(Item::Thread(name)));
+        let (shown, losses) = (spool.shown(), self.installed.ring.losses());
+        Progress::Running {
+            elapsed,
+            events: shown.events.load(Relaxed),
+            live_bytes: shown.live_bytes.load(Relaxed),
+            is_estimate: shown.is_estimate.load(Relaxed),
+            resident_bytes,
+            lost: losses.allocations + losses.frees + losses.threadless + losses.nested,
+        }
+    }
+
+    fn ended(
+        &self,
+        spool: &Spool,
+        options: &Options,
+        stop: &dyn Fn() -> Option<EndReason>,
+        elapsed: Duration,
+        look_closer: bool,
+    ) -> Option<EndReason> {
+        if let Some(reason) = stop() {
+            return Some(reason);
+        }
+        if options.duration.is_some_and(|duration| elapsed >= duration) {
+            return Some(EndReason::Duration);
+        }
+        if spool.has_failed() {
+            return Some(EndReason::DiskFull);
+        }
+        (look_closer && !self.region_stands()).then(|| match self.ground.process.is_alive() {
+            true => EndReason::TargetExec,
+            false => metadata::end_of(&self.ground.process),
+        })
+    }
+
+    /// Whether the region is still in the target: an `exec` drops it.
+    fn region_stands(&self) -> bool {
+        let magic = self.installed.region.at(prof_shared::region::HEADER);
+        self.ground.process.memory().read_u64(magic).is_ok_and(|word| word == prof_shared::region::MAGIC)
+    }
+
+    /// Takes everything out of the target, unless it is gone, and drains the rest.
+    fn leave(&mut self, spool: &Spool, reason: EndReason) -> Option<Error> {
+        let is_gone =
+            matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
+        let result = if is_gone { Ok(Pause::default()) } else { self.withdraw() };
+        self.drain(spool, Eagerness::Everything);
+        match result {
+            Ok(pause) => {
+                self.installed.longest_pause = self.installed.longest_pause.max(pause);
+                None
+            }
+            Err(_) if !self.ground.process.is_alive() || !self.region_stands() => None,
+            Err(error) => Some(error),
+        }
+    }
+
+    fn withdraw(&self) -> Result<Pause, Error> {
+        let ground = Ground::survey(self.ground.process.pid().as_raw())?;
+        Ok(remove(&ground, &self.installed.region)?.longest_pause)
+    }
+
+    fn finish(mut self, spool: Spool, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
+        let now = clock::Reading::take();
+        self.about.clock.ticks_per_second = self.start.rate(&now) as u64;
+        let finished = spool.finish();
+        let end = End {
+            reason,
+            unix_ns: now.unix_ns,
+            events: finished.events,
+            longest_pause_us: self.installed.longest_pause.0.as_micros() as u64,
+            losses: self.losses(&self.installed.ring.losses(), finished.refused_codes),
+        };
+        let mut writer = finished.writer;
+        if let Some(error) = &residue {
+            let note = Note { kind: NoteKind::SoftError, text: error.to_string(), ..Note::default() };
+            let _full_disk = writer.note(&note);
+        }
+        let _full_disk = writer.metadata(&self.about);
+        writer.finish(&end)?;
+        match finished.error {
+            Some(error) if !matches!(error, crate::capture::Error::Full(_)) => Err(error.into()),
+            _ => Ok(Outcome { path: self.path, end, residue }),
+        }
+    }
+
+    fn losses(&self, losses: &ring::Losses, codes: u64) -> Losses {
+        let rate = self.about.clock.ticks_per_second.max(1);
+        Losses {
+            allocations: losses.allocations,
+            frees: losses.frees,
+            threadless: losses.threadless,
+            nested: losses.nested,
+            truncated_stacks: losses.truncated,
+            unreadable_stacks: losses.unreadable,
+            waited_us: (u128::from(losses.waited_ticks) * 1_000_000 / u128::from(rate)) as u64,
+            codes,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The thread that decodes, compresses and writes, so that a slow disk never holds
+//! up the one that empties the ring.
+//!
+//! ```text
+//!  ring ─► drain ─► [queue, bounded] ─► spool thread ─► figures, code objects ─► Writer
+//! ```
+//!
+//! A full queue makes the drain wait, then the ring fills, then the target drops
+//! and counts: a slow disk costs events, never time of the target.
+
+use super::figures::Figures;
+use super::ring::Piece;
+use crate::capture::{self, CodeAssembler, Writer};
+use crate::model::{ChunkSerial, Note, RssSample, ThreadName};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, atomic::AtomicBool};
+use std::thread::JoinHandle;
+
+/// Pieces that may wait. With chunks of 64 KiB: 32 MiB.
+const QUEUE: usize = 512;
+/// With so many waiting, the figures are thinned out.
+const BUSY: u64 = QUEUE as u64 / 4;
+
+/// Something to put into the capture.
+pub enum Item {
+    /// Records.
+    Piece(Piece),
+    /// A thread's name.
+    Thread(ThreadName),
+    /// A sample of the resident set.
+    Rss(RssSample),
+    /// Something a reader should know.
+    Note(Note),
+}
+
+/// What others may look at while the thread works.
+#[derive(Default)]
+pub struct Shown {
+    /// Allocations and frees written.
+    pub events: AtomicU64,
+    /// Bytes live in blocks allocated while recording.
+    pub live_bytes: AtomicU64,
+    /// Whether that is an estimate.
+    pub is_estimate: AtomicBool,
+    waiting: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// What the thread leaves behind.
+pub struct Finished {
+    /// To be given its ending.
+    pub writer: Writer,
+    /// The first error of writing; nothing was written after it.
+    pub error: Option<capture::Error>,
+    /// Events written.
+    pub events: u64,
+    /// Code objects whose description was malformed.
+    pub refused_codes: u64,
+}
+
+/// The running thread.
+pub struct Spool {
+    queue: SyncSender<Item>,
+    shown: Arc<Shown>,
+    thread: JoinHandle<Finished>,
+}
+
+impl Spool {
+    /// Starts the thread.
+    pub fn start(writer: Writer) -> std::io::Result<Spool> {
+        let (queue, items) = sync_channel(QUEUE);
+        let shown = Arc::new(Shown::default());
+        let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
+        let work = Work { writer, shown: shown_to, figures, codes, since_thinned: QUEUE };
+        let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
+        Ok(Spool { queue, shown, thread })
+    }
+
+    /// Hands something over; waits while the queue is full.
+    pub fn put(&self, item: Item) {
+        self.shown.waiting.fetch_add(1, Relaxed);
+        // The thread ends only after the queue was closed, which consumes `self`.
+        self.queue.send(item).expect("the spool thread runs");
+    }
+
+    /// The figures so far.
+    pub fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// Whether writing has failed; recording is then pointless.
+    pub fn has_failed(&self) -> bool {
+        self.shown.failed.load(Relaxed)
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(self) -> Finished {
+        drop(self.queue);
+        self.thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    }
+}
+
+struct Work {
+    writer: Writer,
+    shown: Arc<Shown>,
+    figures: Figures,
+    codes: CodeAssembler,
+    /// Pieces since the figures were thinned out last.
+    since_thinned: usize,
+}
+
+impl Work {
+    fn run(mut self, items: &Receiver<Item>) -> Finished {
+        let mut error = None;
+        for item in items {
+            let waiting = self.shown.waiting.fetch_sub(1, Relaxed);
+            if error.is_none()
+                && let Err(first) = self.write(item, waiting > BUSY)
+            {
+                self.shown.failed.store(true, Relaxed);
+                error = Some(first);
+            }
+        }
+        Finished {
+            writer: self.writer,
+            error,
+            events: self.figures.events,
+            refused_codes: self.codes.refused(),
+        }
+    }
+
+    fn write(&mut self, item: Item, is_busy: bool) -> capture::Result<()> {
+        match item {
+            Item::Piece(piece) => self.piece(&piece, is_busy),
+            Item::Thread(name) => self.writer.thread(&name),
+            Item::Rss(sample) => self.writer.rss(&sample),
+            Item::Note(note) => self.writer.note(&note),
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece, is_busy: bool) -> capture::Result<()> {
+        self.since_thinned += 1;
+        if is_busy && self.since_thinned >= QUEUE {
+            self.figures.thin_out();
+            self.since_thinned = 0;
+        }
+        let mut described = Vec::new();
+        self.figures.add(piece.chunk, piece.is_last, &piece.bytes, |record| {
+            described.extend(self.codes.add(record));
+        });
+        for code in &described {
+            self.writer.code(code)?;
+        }
+        self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes)?;
+        self.shown.events.store(self.figures.events, Relaxed);
+        self.shown.live_bytes.store(self.figures.live_bytes(), Relaxed);
+        self.shown.is_estimate.store(self.figures.is_estimate(), Relaxed);
+        Ok(())
+    }
+}

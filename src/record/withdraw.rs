@@ -1,0 +1,309 @@
+//! Getting out, from what stands in the target alone: after a recording, after a
+//! step of [`super::install`] that failed, or after an attacher that was killed.
+//!
+//! ```text
+//!  gate off ─► detours out ─► tp_dealloc back ─► membarrier ─► nobody inside?
+//!      ─► dlclose at a safe point ─► islands, ring, descriptors ─► region
+//! ```
+//!
+//! Each step compares first and can be repeated. Nothing is removed by force: as
+//! long as a thread may be inside, the code stays, inert.
+
+use super::arm;
+use super::ground::refused;
+use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
+use super::look::anybody_in;
+use super::register::{Register, field};
+use super::safe::call_safely;
+use super::{Error, Ground};
+use prof_injector::call::Caller;
+use prof_injector::detour::mappings;
+use prof_injector::process::Maps;
+use prof_injector::region::{Progress, RegionHandle};
+use prof_injector::safepoint::find_dlopen;
+use prof_injector::tracee::{Pause, Stopped};
+use prof_injector::{barrier, memfd};
+use prof_shared::region::{Entry, PROGRAM, Program, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step};
+use prof_shared::ring::{Header, OWNER_DIED};
+use std::mem::offset_of;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// How long a thread is looked for, for each call.
+const BUDGET: Duration = Duration::from_secs(5);
+/// How long threads may take to leave the hooks.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause between two looks.
+const REST: Duration = Duration::from_millis(1);
+
+/// What was taken out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Left {
+    /// Detours taken out.
+    pub detours: usize,
+    /// The longest time for which a thread was stopped.
+    pub longest_pause: Pause,
+}
+
+/// Whether a recording is in the target, and of whom.
+pub enum Found {
+    /// Nothing of ours.
+    Nothing,
+    /// A region whose attacher is gone.
+    Remains(RegionHandle),
+    /// A region whose attacher lives.
+    InUse,
+    /// A region of another build's layout.
+    OtherBuild(u32),
+}
+
+/// Looks for what an attacher may have left.
+pub fn find(ground: &Ground) -> Result<Found, Error> {
+    let Some(region) = RegionHandle::find(&ground.process, &ground.maps) else { return Ok(Found::Nothing) };
+    match region.progress() {
+        Progress::OtherLayout(layout) => Ok(Found::OtherBuild(layout)),
+        Progress::Unfinished => Ok(Found::Remains(region)),
+        Progress::Complete(_) => {
+            let owned = owner(ground, &region)?;
+            Ok(if owned { Found::InUse } else { Found::Remains(region) })
+        }
+    }
+}
+
+/// Whether somebody alive holds the ring.
+fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
+    let memory = ground.process.memory();
+    let ring = prof_shared::region::HEADER + offset_of!(prof_shared::region::Region, ring) as u64;
+    let ring = memory.read_u64(region.at(ring)).map_err(Error::io("reading the register"))?;
+    if ring == 0 {
+        return Ok(false);
+    }
+    let word =
+        memory.read_u32(ring + offset_of!(Header, owner) as u64).map_err(Error::io("reading the ring"))?;
+    Ok(word != 0 && word & OWNER_DIED == 0)
+}
+
+/// Takes everything out of process `pid` that is ours; `None` if nothing was.
+pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
+    let ground = Ground::survey(pid)?;
+    match find(&ground)? {
+        Found::Nothing => Ok(None),
+        Found::InUse => Err(refused(
+            format!("a recording of process {pid} is running"),
+            Some("end it where it was started; its end removes everything"),
+        )),
+        Found::OtherBuild(layout) => Err(refused(
+            format!("another build of prof (layout {layout}) is in process {pid}"),
+            Some("run `prof detach` of that build"),
+        )),
+        Found::Remains(region) => remove(&ground, &region).map(Some),
+    }
+}
+
+/// Takes out `region` and all that its register names.
+pub fn remove(ground: &Ground, region: &RegionHandle) -> Result<Left, Error> {
+    let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
+    let mut work = Work { ground, caller: &caller, region, left: Left::default() };
+    if let Progress::Complete(_) = region.progress() {
+        work.take_out()?;
+    }
+    work.close_files()?;
+    let pause = region.remove(&caller, BUDGET)?;
+    work.saw(pause);
+    Ok(work.left)
+}
+
+struct Work<'a> {
+    ground: &'a Ground,
+    caller: &'a Caller<'a>,
+    region: &'a RegionHandle,
+    left: Left,
+}
+
+impl Work<'_> {
+    fn register(&self) -> Register<'_> {
+        Register::new(self.caller, self.region)
+    }
+
+    fn saw(&mut self, pause: Pause) {
+        self.left.longest_pause = self.left.longest_pause.max(pause);
+    }
+
+    fn take_out(&mut self) -> Result<(), Error> {
+        self.register().set_gate(false)?;
+        let entries = self.register().entries()?;
+        let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();
+        let pause = arm::disarm(self.ground, self.caller, &patches)?;
+        self.saw(pause);
+        self.left.detours = patches.len();
+        self.restore_dealloc()?;
+        let islands = self.own_islands(&patches)?;
+        self.wait_outside(&islands)?;
+        self.close_library()?;
+        self.unmap(&islands)
+    }
+
+    fn restore_dealloc(&mut self) -> Result<(), Error> {
+        let register = self.register();
+        let slot = register.word(field::DEALLOC_SLOT)?;
+        let (original, hook) = (register.word(field::DEALLOC_ORIGINAL)?, register.word(field::DEALLOC_HOOK)?);
+        if slot == 0 || self.ground.process.memory().read_u64(slot).ok() != Some(hook) {
+            return Ok(());
+        }
+        let swap = Step { what: step::SWAP, target: slot, args: [hook, original, 0, 0, 0, 0], result: 0 };
+        self.run_anywhere(&[swap]).map(drop)
+    }
+
+    fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
+        let launch = |stopped: Stopped<'_>| self.caller.run_program(stopped, self.region, steps, &[]);
+        let flight = self.caller.on_some_thread(BUDGET, launch)?;
+        let (results, pause) = self.caller.land_program(flight, BUDGET)?;
+        self.saw(pause);
+        Ok(results)
+    }
+
+    /// The islands' pages that are mapped, and ours: private anonymous code.
+    fn own_islands(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Error> {
+        let maps = self.ground.maps_now()?;
+        let mut pages = mappings(entries.iter().map(|e| e.island..e.island + u64::from(e.island_bytes)));
+        pages.retain(|range| is_code_of_ours(&maps, range));
+        Ok(pages)
+    }
+
+    fn library(&self) -> Result<Range<u64>, Error> {
+        let (base, bytes) =
+            (self.register().word(field::LIBRARY_BASE)?, self.register().word(field::LIBRARY_BYTES)?);
+        Ok(base..base.saturating_add(bytes))
+    }
+
+    /// Waits until every hook was left, then looks at every thread.
+    fn wait_outside(&mut self, islands: &[Range<u64>]) -> Result<(), Error> {
+        barrier::global().map_err(Error::io("membarrier"))?;
+        let mut code = islands.to_vec();
+        code.extend([self.library()?, self.region.at(STUB)..self.region.at(PROGRAM)]);
+        code.retain(|range| !range.is_empty());
+        let start = Instant::now();
+        loop {
+            let busy = self.busy_slot()?;
+            let looked = if busy { None } else { Some(anybody_in(self.ground, &code)?) };
+            if let Some(looked) = looked {
+                self.saw(looked.longest_pause);
+                if looked.inside.is_none() {
+                    return Ok(());
+                }
+            }
+            if start.elapsed() > LEAVE_DEADLINE {
+                let tid = looked.and_then(|looked| looked.inside).map_or(0, |tid| tid.0);
+                let bytes = code.iter().map(|range| range.end - range.start).sum();
+                return Err(Error::StillInside { tid, bytes });
+            }
+            std::thread::sleep(REST);
+        }
+    }
+
+    /// Whether a living thread says that it is in a hook.
+    fn busy_slot(&self) -> Result<bool, Error> {
+        let count = self.register().half(field::SLOT_COUNT)?;
+        let size = size_of::<ThreadSlot>();
+        let mut table = vec![0; count as usize * size];
+        let memory = self.ground.process.memory();
+        memory.read(self.region.at(SLOTS), &mut table).map_err(Error::io("reading the thread table"))?;
+        let half = |slot: &[u8], at: usize| u32::from_ne_bytes(slot[at..at + 4].try_into().expect("of four"));
+        let tids = self.own_tids();
+        let is_busy = |slot: &[u8]| {
+            half(slot, offset_of!(ThreadSlot, inside)) != inside::OUT
+                && tids.contains(&half(slot, offset_of!(ThreadSlot, owner)))
+        };
+        Ok(table.chunks_exact(size).any(is_busy))
+    }
+
+    fn own_tids(&self) -> Vec<u32> {
+        let tasks = self.ground.process.tasks().unwrap_or_default();
+        let own =
+            tasks.into_iter().filter_map(|tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied());
+        own.map(|tid| tid as u32).collect()
+    }
+
+    /// Has the target close the payload at a safe point.
+    fn close_library(&mut self) -> Result<(), Error> {
+        let handle = match self.register().word(field::LIBRARY_HANDLE)? {
+            0 => self.unnoted_handle()?,
+            handle => handle,
+        };
+        if handle == 0 || !has_library(&self.ground.maps_now()?) {
+            return Ok(());
+        }
+        let loader =
+            find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlclose"))?;
+        let steps = [call(loader.dlclose, [handle, 0])];
+        let called = call_safely(self.ground, self.caller, self.region, &steps, &[], &[self.library()?])?;
+        self.saw(called.pause);
+        self.register().set_word(field::LIBRARY_HANDLE, 0)?;
+        match has_library(&self.ground.maps_now()?) {
+            true => Err(Error::Unexpected("dlclose left the payload mapped: somebody else holds it")),
+            false => Ok(()),
+        }
+    }
+
+    /// What `dlopen` returned, if its attacher died before it could note it: the
+    /// program is still there.
+    fn unnoted_handle(&self) -> Result<u64, Error> {
+        let memory = self.ground.process.memory();
+        let at = |offset: usize| {
+            let addr = self.region.program() + (offset_of!(Program, steps) + offset) as u64;
+            memory.read_u64(addr).map_err(Error::io("reading the program"))
+        };
+        let loader = find_dlopen(&self.ground.modules);
+        let is_dlopen = at(offset_of!(Step, what))? == step::CALL
+            && loader.is_some_and(|loader| {
+                at(offset_of!(Step, target)).is_ok_and(|target| target == loader.dlopen)
+            });
+        if is_dlopen { at(offset_of!(Step, result)) } else { Ok(0) }
+    }
+
+    /// Unmaps the islands and the ring.
+    fn unmap(&mut self, islands: &[Range<u64>]) -> Result<(), Error> {
+        let maps = self.ground.maps_now()?;
+        let name = format!("/memfd:{RING_NAME} ");
+        let ring = maps.0.iter().filter(|m| m.name.starts_with(&name)).map(|m| m.range.clone());
+        let pages: Vec<Range<u64>> = islands.iter().cloned().chain(ring).collect();
+        for batch in pages.chunks(STEP_COUNT) {
+            let unmap = |r: &Range<u64>| syscall(libc::SYS_munmap, [r.start, r.end - r.start, 0, 0, 0, 0]);
+            let steps: Vec<Step> = batch.iter().map(unmap).collect();
+            self.run_anywhere(&steps)?
+                .into_iter()
+                .try_for_each(|result| check("munmap", result).map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Closes descriptors that an attacher left which died within a millisecond.
+    fn close_files(&mut self) -> Result<(), Error> {
+        let mut fds = memfd::find(&self.ground.process, PAYLOAD_NAME).unwrap_or_default();
+        fds.extend(memfd::find(&self.ground.process, RING_NAME).unwrap_or_default());
+        let can_run = matches!(self.region.progress(), Progress::Complete(_));
+        if fds.is_empty() || !can_run {
+            return Ok(());
+        }
+        let steps: Vec<Step> = fds.iter().map(|&fd| syscall(libc::SYS_close, [fd, 0, 0, 0, 0, 0])).collect();
+        self.run_anywhere(&steps).map(drop)
+    }
+}
+
+fn has_library(maps: &Maps) -> bool {
+    let name = format!("/memfd:{PAYLOAD_NAME}");
+    maps.0.iter().any(|mapping| mapping.name.starts_with(&name))
+}
+
+fn is_code_of_ours(maps: &Maps, pages: &Range<u64>) -> bool {
+    let mut at = pages.start;
+    while at < pages.end {
+        match maps.at(at) {
+            Some(m) if m.is_anonymous() && m.exec && !m.write && !m.shared && m.name.is_empty() => {
+                at = m.range.end
+            }
+            _ => return false,
+        }
+    }
+    true
+}

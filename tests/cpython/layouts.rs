@@ -1,0 +1,28 @@
+//! The tables of offsets against what each version's headers say.
+
+use crate::targets::pythons;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn tables_are_what_the_headers_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for python in pythons() {
+        let code = "import sysconfig; print(sysconfig.get_path('include'), end='')";
+        let include = Command::new(&python).args(["-Ic", code]).output().expect("it runs").stdout;
+        let include = String::from_utf8(include).expect("UTF-8");
+        if !Path::new(&include).join("Python.h").exists()
+            || Command::new("gcc").arg("--version").output().is_err()
+        {
+            eprintln!("skipped: no gcc, or no headers of {} in {include}", python.display());
+            continue;
+        }
+        let made = Command::new(root.join("scripts/gen_offsets")).args(["--print", &include]).output();
+        let made = made.expect("the script runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let minor = include.rsplit_once('.').expect("a version").1;
+        let table = std::fs::read_to_string(root.join(format!("src/cpython/offsets/v3_{minor}.rs")));
+        let made = String::from_utf8(made.stdout).expect("UTF-8");
+        assert_eq!(made, table.expect("a table"), "run scripts/gen_offsets: {}", python.display());
+    }
+}

@@ -1,0 +1,108 @@
+//! After a detach nothing is left, and attaching again works any number of times.
+
+use crate::dsl::*;
+
+python_tests! { named:
+    /// Maps, code, files, threads and signals of a target that does nothing
+    /// meanwhile are the same, line by line and byte by byte.
+    fn leaves_nothing(python) {
+        let mut target = target("sequences.py").python(python).ready();
+        target.ask("functions");
+        let before = Snapshot::of(&target);
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        assert_ne!(before.text, Snapshot::of(&target).text, "the hooks are seen while they are there");
+        recording.interrupt();
+        before.same_as(&Snapshot::of(&target));
+        target.finish();
+    }
+
+    /// `prof detach` removes what a killed attacher left.
+    fn removes_what_was_left(python) {
+        let mut target = target("sequences.py").python(python).ready();
+        target.ask("functions");
+        let before = Snapshot::of(&target);
+        let file = target.scratch().join("capture.prof");
+        prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().kill();
+        assert_ne!(before.text, Snapshot::of(&target).text, "a kill leaves the hooks");
+        prof(&["detach", &target.pid()]).run().success();
+        before.same_as(&Snapshot::of(&target));
+        target.finish();
+    }
+
+    /// The next attach does so too.
+    fn attaches_over_what_was_left(python) {
+        let mut target = target("sequences.py").python(python).ready();
+        let before = Snapshot::of(&target);
+        let file = target.scratch().join("killed.prof");
+        prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().kill();
+        let (log, capture) = crate::exactness::record_in(&mut target, &["functions", "storm 300"]);
+        capture.holds_exactly(&log);
+        capture.pairs_up(&log);
+        before.same_text_as(&Snapshot::of(&target));
+        target.finish();
+    }
+}
+
+/// On a target of eight threads that allocate all the while: every attach and
+/// every detach succeeds, the code is whole, and nothing grows. 30 rounds; as
+/// many as `PROF_TEST_CYCLES` says.
+#[test]
+fn again_and_again() {
+    let rounds = std::env::var("PROF_TEST_CYCLES").ok().and_then(|count| count.parse().ok()).unwrap_or(30);
+    let mut target = target("load.py").arg("8").ready();
+    let before = Snapshot::of(&target);
+    let mut settled = None;
+    for round in 0..rounds {
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "--force", "-q", "-o"]).arg(&file).recording();
+        target.ask("rounds");
+        recording.interrupt();
+        let after = Snapshot::of(&target);
+        before.same_text_as(&after);
+        assert_eq!(before.threads, after.threads, "round {round}");
+        assert_eq!(before.fds, after.fds, "round {round}");
+        // The load's own heap takes a few rounds to find its size.
+        let size = (after.maps.len(), resident_kib(&target));
+        if round == rounds / 3 {
+            settled = Some(size);
+        }
+    }
+    let (maps, kib) = settled.expect("at least one round");
+    let after = Snapshot::of(&target);
+    assert!(after.maps.len() <= maps + 16, "{maps} mappings grew to {}", after.maps.len());
+    assert!(resident_kib(&target) <= kib + kib / 4 + 4096, "{kib} KiB grew to {}", resident_kib(&target));
+    target.finish();
+}
+
+/// A second attacher is refused while the first records, and hurts neither.
+#[test]
+fn one_attacher_at_a_time() {
+    let mut target = target("sequences.py").ready();
+    let file = target.scratch().join("capture.prof");
+    let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+    let other = target.scratch().join("other.prof");
+    let pid = target.pid();
+    prof(&["attach", &pid, "-o"]).arg(&other).run().refuses(REFUSAL, &[&pid]);
+    prof(&["detach", &pid]).run().refuses(REFUSAL, &[&pid]);
+    target.ask("functions");
+    let capture = recording.interrupt().capture();
+    capture.holds_exactly(&OpLog::read(&target.scratch().join("ops")));
+    target.finish();
+}
+
+/// Where nothing is, there is nothing to do.
+#[test]
+fn of_an_untouched_target() {
+    let target = target("sequences.py").ready();
+    let before = Snapshot::of(&target);
+    prof(&["detach", &target.pid()]).run().success();
+    before.same_as(&Snapshot::of(&target));
+    target.finish();
+}
+
+fn resident_kib(target: &Target) -> u64 {
+    let text = std::fs::read_to_string(target.proc_dir().join("status")).expect("the target runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}

@@ -1,0 +1,41 @@
+//! The C library that the targets load, built once a run of the tests.
+
+use super::program;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Known allocations, by every function, from any thread: `helper.c`.
+pub fn helper_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("helper.c"))
+}
+
+/// A library of 24 MiB that does nothing; preloaded, it lies above libc.
+pub fn big_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("big.c"))
+}
+
+/// Builds beside the place and moves it there: other test runs may use it now.
+fn build(source: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(dir).expect("the target directory can be written");
+    let library = dir.join(source).with_extension("so");
+    let fresh = dir.join(format!("{source}.{}.so", std::process::id()));
+    let flags = [
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wno-deprecated-declarations",
+        "-fno-builtin",
+        "-pthread",
+    ];
+    let output = Command::new("cc").args(flags).arg("-o").arg(&fresh).arg(program(source)).output();
+    let output = output.expect("a C compiler named cc is installed");
+    assert!(output.status.success(), "cc {source}:\n{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&fresh, &library).expect("the library can be moved in place");
+    library
+}

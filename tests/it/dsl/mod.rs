@@ -1,0 +1,33 @@
+//! The small language the tests are written in.
+//!
+//! ```text
+//! let mut target = target("load.py").python("3.12").ready();     a process under test
+//! let recording  = prof(&["attach", &target.pid()]).recording(); prof, once it records
+//! let capture    = recording.interrupt().capture();              what it wrote
+//! target.finish();                                               its own self-check
+//! ```
+
+mod capture;
+mod helper;
+mod interpreter;
+mod oplog;
+mod prof;
+mod program;
+mod snapshot;
+mod source;
+mod stream;
+mod target;
+mod wait;
+
+pub use capture::{Capture, Event, Frame};
+pub use helper::{big_library, helper_library};
+pub(crate) use interpreter::python_tests;
+pub use interpreter::{available, interpreter, skip};
+pub use oplog::{Op, OpLog};
+pub use prof::{FAILURE, Finished, REFUSAL, Recording, USAGE, prof};
+pub use program::program;
+pub use snapshot::Snapshot;
+pub use source::Source;
+pub use stream::Stream;
+pub use target::{Target, signal, target};
+pub use wait::{DEADLINE, until, within};

@@ -1,0 +1,152 @@
+//! What cannot be done is refused before the target is touched: one line of what
+//! is wrong, one line of what to do, and a documented exit status.
+
+use crate::dsl::*;
+use rustix::process::Signal;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Another program than Python; killed when dropped.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn new() -> Sleeper {
+        let command = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn();
+        Sleeper(command.expect("sleep can be started"))
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        // It may have ended; then both fail, and that is what was wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn attach(pid: &str) -> Finished {
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let finished = prof(&["attach", pid, "--duration", "1"]).dir(scratch.path()).run();
+    let left = std::fs::read_dir(scratch.path()).expect("the directory is there").count();
+    assert_eq!(left, 0, "a refused recording leaves no file\n{finished}");
+    finished
+}
+
+#[test]
+fn no_such_process() {
+    let mut child = Command::new("true").spawn().expect("true can be started");
+    child.wait().expect("a child can be waited for");
+    let pid = child.id().to_string();
+    attach(&pid).refuses(REFUSAL, &[&pid]);
+}
+
+#[test]
+fn not_python() {
+    let sleeper = Sleeper::new();
+    let pid = sleeper.0.id().to_string();
+    attach(&pid).refuses(REFUSAL, &[&pid, "Python"]);
+}
+
+#[test]
+fn zombie() {
+    let mut child = Command::new("true").spawn().expect("true can be started");
+    let stat = format!("/proc/{}/stat", child.id());
+    until("it is a zombie", || std::fs::read_to_string(&stat).ok()?.contains(") Z ").then_some(()));
+    let pid = child.id().to_string();
+    attach(&pid).refuses(REFUSAL, &[&pid]);
+    child.wait().expect("a child can be waited for");
+}
+
+#[test]
+fn stopped() {
+    let target = target("echo.py").ready();
+    target.signal(Signal::STOP);
+    until("it is stopped", || {
+        std::fs::read_to_string(target.proc_dir().join("stat")).ok()?.contains(") T ").then_some(())
+    });
+    attach(&target.pid()).refuses(REFUSAL, &[&target.pid(), "stopped"]);
+    target.signal(Signal::CONT);
+    target.finish();
+}
+
+#[test]
+fn traced_by_another() {
+    let traced = target("echo.py").ready();
+    let before = Snapshot::of(&traced);
+    let tracer = target("tracer.py").arg(&traced.pid()).ready();
+    attach(&traced.pid()).refuses(REFUSAL, &[&traced.pid(), &tracer.pid()]);
+    tracer.finish();
+    before.same_as(&Snapshot::of(&traced));
+    traced.finish();
+}
+
+#[test]
+fn existing_file() {
+    let target = target("echo.py").ready();
+    let before = Snapshot::of(&target);
+    let file = target.scratch().join("capture.prof");
+    std::fs::write(&file, "precious").expect("the file can be written");
+    let refused = prof(&["attach", &target.pid(), "-o"]).arg(&file).run();
+    refused.refuses(REFUSAL, &["capture.prof", "exists"]).says("--force");
+    assert_eq!(std::fs::read(&file).expect("the file is there"), b"precious");
+    before.same_as(&Snapshot::of(&target));
+    target.finish();
+}
+
+#[test]
+fn file_in_no_directory() {
+    let target = target("echo.py").ready();
+    let before = Snapshot::of(&target);
+    let file = target.scratch().join("nowhere/capture.prof");
+    prof(&["attach", &target.pid(), "-o"]).arg(&file).run().refuses(REFUSAL, &["capture.prof"]);
+    before.same_as(&Snapshot::of(&target));
+    target.finish();
+}
+
+#[test]
+fn arguments_without_sense() {
+    for (args, word) in [
+        (&["attach", "1", "--duration", "soon"][..], "soon"),
+        (&["attach", "1", "--duration", "0"], "0"),
+        (&["attach", "1", "--ring-size", "big"], "big"),
+        (&["attach", "1", "--ring-size", "1KiB"], "1KiB"),
+        (&["attach", "me"], "me"),
+        (&["attach", "0"], "0"),
+        (&["attach", "-1"], "-1"),
+        (&["detach", "99999999999"], "99999999999"),
+        (&["frobnicate"], "frobnicate"),
+    ] {
+        prof(args).run().refuses(USAGE, &[word]);
+    }
+}
+
+#[test]
+fn captures_that_are_none() {
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let missing = scratch.path().join("missing.prof");
+    let empty = scratch.path().join("empty.prof");
+    std::fs::write(&empty, "").expect("the file can be written");
+    let python = Path::new("/bin/sh");
+    for file in [&missing, &empty, python, scratch.path()] {
+        let name = file.file_name().expect("a name").to_string_lossy();
+        for command in ["stats", "parse"] {
+            prof(&[command]).arg(file).run().refuses(FAILURE, &[&name]);
+        }
+    }
+}
+
+/// Help goes to stdout and ends with examples.
+#[test]
+fn help() {
+    for args in [
+        &["--help"][..],
+        &["attach", "--help"],
+        &["detach", "--help"],
+        &["stats", "--help"],
+        &["parse", "--help"],
+    ] {
+        let output = prof(args).run().success();
+        assert!(output.stdout.to_lowercase().contains("example"), "{output}");
+        assert_eq!(output.stderr, "");
+    }
+}

@@ -1,0 +1,200 @@
+//! Every way a recording ends leaves a finished capture and says why it ended.
+
+use crate::dsl::*;
+use rustix::process::Signal;
+use std::path::Path;
+use std::process::Command;
+
+/// Starts a load and a recording of it, for which `args` are added.
+fn start(args: &[&str]) -> (Target, Recording, tempfile::TempDir) {
+    let target = target("load.py").arg("2").ready();
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let pid = target.pid();
+    let all: Vec<_> = [&["attach", &pid], args, &["-o"]].concat();
+    let recording = prof(&all).arg(scratch.path().join("capture.prof")).recording();
+    (target, recording, scratch)
+}
+
+/// A capture that opens, was finished, and ended for `reason`.
+#[track_caller]
+fn ended(finished: Finished, reason: &str) -> Capture {
+    let capture = finished.success().says("prof ").capture();
+    let stats = capture.stats();
+    assert_eq!(stats["end_reason"], reason, "{stats:#}");
+    assert!(stats["metadata"]["end_time"].is_string(), "the capture was not finished: {stats:#}");
+    assert!(stats["total_num_allocations"].as_u64().is_some_and(|count| count > 0), "{stats:#}");
+    capture
+}
+
+/// After a recording that ended by itself: the load is well, and its code as ever.
+fn is_unharmed(mut target: Target) {
+    target.ask("rate");
+    target.finish();
+}
+
+#[test]
+fn duration() {
+    let (target, recording, _scratch) = start(&["--duration", "1"]);
+    ended(recording.wait(), "duration");
+    is_unharmed(target);
+}
+
+#[test]
+fn durations_have_units() {
+    let (target, recording, _scratch) = start(&["--duration", "1500ms"]);
+    ended(recording.wait(), "duration");
+    is_unharmed(target);
+}
+
+#[test]
+fn interrupt() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rounds");
+    recording.signal(Signal::INT);
+    ended(recording.wait(), "interrupted");
+    is_unharmed(target);
+}
+
+#[test]
+fn terminate() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rounds");
+    recording.signal(Signal::TERM);
+    ended(recording.wait(), "terminated");
+    is_unharmed(target);
+}
+
+#[test]
+fn hangup() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rounds");
+    recording.signal(Signal::HUP);
+    ended(recording.wait(), "hangup");
+    is_unharmed(target);
+}
+
+#[test]
+fn target_exit() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rate");
+    target.tell("leave");
+    target.wait();
+    ended(recording.wait(), "target_exited");
+}
+
+#[test]
+fn target_finalization() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rate");
+    target.finish();
+    ended(recording.wait(), "target_exited");
+}
+
+#[test]
+fn target_exec() {
+    let (mut target, recording, _scratch) = start(&[]);
+    target.ask("rate");
+    target.tell("exec");
+    ended(recording.wait(), "target_exec");
+    assert!(target.is_alive(), "what it became runs on");
+}
+
+/// A child of the target passes through the hooks it inherits.
+#[test]
+fn target_fork() {
+    let (mut target, recording, _scratch) = start(&[]);
+    assert_eq!(target.ask("fork"), "0", "the child's self-check");
+    ended(recording.interrupt(), "interrupted").is_complete();
+    assert_eq!(target.ask("fork"), "0", "the child's self-check, after the detach");
+    is_unharmed(target);
+}
+
+/// SIGKILL in full flight: everything committed before is there, thread by thread,
+/// without a hole.
+#[test]
+fn target_killed() {
+    let mut target = target("counted.py").ready();
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let recording =
+        prof(&["attach", &target.pid(), "-o"]).arg(scratch.path().join("capture.prof")).recording();
+    target.ask("go");
+    let counts = target.scratch().join("counts");
+    until("the threads have allocated enough", || (done(&counts)[1].1 > 20_000).then_some(()));
+    target.signal(Signal::KILL);
+    target.wait();
+    let capture = ended(recording.wait(), "target_killed");
+    capture.is_complete();
+    for (tid, count) in done(&counts) {
+        let of_thread = capture.events.iter().filter(|event| u64::from(event.tid) == tid);
+        let sizes = of_thread.filter(|event| event.kind == "malloc" && (20000..24096).contains(&event.size));
+        let sizes: Vec<_> = sizes.map(|event| event.size).collect();
+        assert!(sizes.len() as u64 >= count, "{count} done, {} recorded", sizes.len());
+        assert!(sizes.len() as u64 <= count + 1, "{count} done, {} recorded", sizes.len());
+        let expected = (0..sizes.len() as u64).map(|number| 20000 + number % 4096);
+        assert!(sizes.iter().copied().eq(expected), "thread {tid} has a hole");
+    }
+}
+
+/// What `counted.py` says each thread has done.
+fn done(counts: &Path) -> [(u64, u64); 2] {
+    let bytes = std::fs::read(counts).expect("the counts can be read");
+    let word = |at: usize| u64::from_le_bytes(bytes[8 * at..8 * at + 8].try_into().expect("eight bytes"));
+    [(word(0), word(1)), (word(2), word(3))]
+}
+
+/// A disk of one MiB, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir.path()).output();
+        mount.is_ok_and(|output| output.status.success()).then_some(SmallDisk(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: if that fails the machine has one small file system more.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn full_disk() {
+    let Some(disk) = SmallDisk::new() else { return skip("no right to mount a file system") };
+    let target = target("load.py").arg("2").ready();
+    let file = disk.0.path().join("capture.prof");
+    let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+    let capture = ended(recording.wait(), "disk_full");
+    assert!(!capture.events.is_empty());
+    is_unharmed(target);
+}
+
+#[test]
+fn default_file_name_says_whose_it_is() {
+    let target = target("load.py").arg("1").ready();
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut recording = prof(&["attach", &target.pid()]).dir(scratch.path()).spawn();
+    let file = recording.started();
+    recording.interrupt();
+    let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+    let pid = target.pid();
+    assert!(
+        name.starts_with("prof-") && name.contains(&format!("-{pid}-")) && name.ends_with(".prof"),
+        "{name}"
+    );
+    assert_eq!(file.parent(), Some(scratch.path()));
+    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("the capture is there"));
+    assert_eq!(mode & 0o777, 0o600, "a capture is its owner's");
+    is_unharmed(target);
+}
+
+/// The talk at the end: the pause it caused, the largest sites, the next command.
+#[test]
+fn summary() {
+    let (target, recording, _scratch) = start(&[]);
+    recording.interrupt().says("pause").says("load.py:").says("prof stats ");
+    is_unharmed(target);
+}

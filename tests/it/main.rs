@@ -1,0 +1,31 @@
+//! The acceptance tests of `prof`, as one binary.
+//!
+//! Every test starts real processes (`dsl`) and looks at what the built `prof`
+//! does to them and says about them. One file a theme; run one by its name:
+//!
+//! ```text
+//! cargo test --test it exactness::                     a theme
+//! cargo test --test it every_function::python_3_12     one test, one interpreter
+//! ```
+//!
+//! A test whose interpreter or privilege is missing names itself on stderr as
+//! skipped. Nothing here sleeps: tests shake hands with their targets and poll
+//! for conditions with a deadline.
+
+mod dsl;
+
+mod chroot;
+mod detach;
+mod errors;
+mod exactness;
+mod faults;
+mod handshake;
+mod idle;
+mod killing;
+mod layouts;
+mod lifecycle;
+mod payload_file;
+mod reports;
+mod service;
+mod stacks;
+mod tidy;
