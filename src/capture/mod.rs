@@ -29,7 +29,6 @@ pub(crate) mod testing;
 mod tests;
 
 pub use assembler::CodeAssembler;
-pub use chunk::{ChunkDecoder, ChunkError, Item};
 pub use error::{Error, Result};
 pub use merge::{Damage, Events};
 pub use reader::Reader;
