@@ -24,6 +24,8 @@ mod reader;
 mod writer;
 
 #[cfg(test)]
+mod layout;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
