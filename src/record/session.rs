@@ -192,7 +192,9 @@ impl Session<'_> {
         for text in &self.installed.refused {
             spool.put(Item::Note(Note { kind: NoteKind::Refusal, text: text.clone(), ..Note::default() }));
         }
-        let notes = self.installed.refused.clone();
+        let tries = self.installed.tries;
+        let mut notes = self.installed.refused.clone();
+        notes.push(format!("a thread was at a safe point at the {tries}. look"));
         tell(Progress::Started { path: self.path.clone(), notes });
         let reason = self.watch(&spool, options, stop, tell);
         let residue = self.leave(&spool, reason);
