@@ -8,12 +8,25 @@ use crate::report::Plain;
 
 /// Tells it on stderr; gives the exit code.
 pub(super) fn tell(error: &anyhow::Error) -> ExitCode {
-    eprintln!("prof: {}", Plain(&format!("{error:#}")));
+    eprintln!("prof: {}", Plain(&line(error)));
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
     let is_refusal = error.downcast_ref().is_some_and(record::Error::is_refusal);
     if is_refusal { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
+}
+
+/// The error and its causes, as far as they say something new.
+fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// The exit code of a refusal: the target was not touched.
