@@ -45,7 +45,9 @@ fn of_capture(error: &capture::Error) -> Option<&'static str> {
         capture::Error::Exists(_) => Some("choose another name with -o, or replace it with --force"),
         capture::Error::NotRegular(_) => Some("choose another name with -o"),
         capture::Error::Create(..) => Some("choose a directory that can be written to with -o"),
-        capture::Error::NotACapture(_) => Some("captures are made by `prof attach`; they end in .prof"),
+        capture::Error::Read(..) | capture::Error::NotACapture(_) => {
+            Some("captures are made by `prof attach`; they end in .prof")
+        }
         capture::Error::Version { .. } => Some("use a newer prof"),
         capture::Error::NoMetadata(_) => Some("only the first bytes of this capture are there"),
         _ => None,
