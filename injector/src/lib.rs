@@ -10,6 +10,7 @@ pub mod call;
 pub mod detour;
 pub mod failpoint;
 pub mod memfd;
+pub mod preflight;
 pub mod process;
 pub mod region;
 pub mod safepoint;

@@ -1,7 +1,7 @@
 //! Memory files that the target made and we fill.
 
 use crate::process::Process;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io;
 
@@ -15,6 +15,12 @@ pub fn seal_size(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(())
+}
+
+/// Gives the memory behind `offset` back, whoever has it mapped.
+pub fn punch(file: &File, offset: u64, end: u64) -> io::Result<()> {
+    let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    Ok(fallocate(file, mode, offset as i64, (end - offset) as i64)?)
 }
 
 /// The descriptors of `process` that are memfds whose name begins with `prefix`.

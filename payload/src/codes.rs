@@ -59,19 +59,40 @@ fn publish(region: &Region, code: u64, id: u32) {
     }
 }
 
-/// `PyCode_Type.tp_dealloc`: the object's address is no longer its id's.
+/// `PyCode_Type.tp_dealloc`: the object's address is no longer its id's. Jumps on to
+/// the original, which can run any Python: no frame of ours may be below that.
 ///
 /// # Safety
 /// Called by the interpreter in place of the original, through the thunk that
-/// adds `entry`.
+/// adds the entry as a second argument.
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn prof_code_dealloc(code: u64, entry: &Entry) {
+pub unsafe extern "C" fn prof_code_dealloc() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rdi",
+        ".cfi_adjust_cfa_offset 8",
+        "push rsi",
+        ".cfi_adjust_cfa_offset 8",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "call {code_dies}",
+        "add rsp, 8",
+        ".cfi_adjust_cfa_offset -8",
+        "pop rsi",
+        ".cfi_adjust_cfa_offset -8",
+        "pop rdi",
+        ".cfi_adjust_cfa_offset -8",
+        "jmp [rsi + {original}]",
+        ".cfi_endproc",
+        code_dies = sym code_dies,
+        original = const core::mem::offset_of!(Entry, original),
+    )
+}
+
+unsafe extern "C" fn code_dies(code: u64, entry: &Entry) {
     // SAFETY: an entry names the region that it lies in.
-    let region = unsafe { &*(entry.region as *const Region) };
-    forget(region, code);
-    // SAFETY: the slot's original value, of the same type.
-    let original: extern "C" fn(u64) = unsafe { core::mem::transmute(entry.original) };
-    original(code);
+    forget(unsafe { &*(entry.region as *const Region) }, code);
 }
 
 fn forget(region: &Region, code: u64) {

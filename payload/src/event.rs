@@ -45,6 +45,15 @@ impl Event {
         Some(Event { region, slot, turn })
     }
 
+    /// Whether a call that returns to `caller` is the allocator's own doing.
+    #[inline(always)]
+    pub fn is_internal(entry: &Entry, caller: u64) -> bool {
+        // SAFETY: an entry names the region that it lies in; these numbers stand
+        // there before any detour does, and do not change.
+        let region = unsafe { &*(entry.region as *const Region) };
+        caller.wrapping_sub(region.allocator_start) < region.allocator_bytes
+    }
+
     /// Runs the hooked function itself.
     #[inline(always)]
     pub fn call<T>(&self, function: impl FnOnce() -> T) -> T {

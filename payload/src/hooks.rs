@@ -142,8 +142,39 @@ macro_rules! release {
     (@word $argument:ident) => { u64 };
 }
 
+/// glibc empties a thread's cache at its end by freeing each cached block a second
+/// time through `free` (malloc/malloc.c, `tcache_thread_shutdown`). These calls are
+/// told by where they return to, which this passes on as a third argument.
+///
+/// # Safety
+/// Called by the island in place of `free`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn prof_free() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "mov rdx, [rsp]",
+        "jmp {free}",
+        ".cfi_endproc",
+        free = sym free,
+    )
+}
+
+unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
+    // SAFETY: the trampoline is that function.
+    let original: extern "C" fn(u64) = unsafe { transmute(entry.original) };
+    if addr != 0
+        && !Event::is_internal(entry, caller)
+        && let Some(event) = Event::begin(entry)
+    {
+        gave_back(&event, event.before(), addr);
+        event.call(|| original(addr));
+    } else {
+        original(addr);
+    }
+}
+
 release! {
-    prof_free(addr);
     prof_free_sized(addr, size);
     prof_free_aligned_sized(addr, alignment, size);
 }

@@ -11,7 +11,8 @@
 use super::live::Change;
 use crate::model::{StackId, Tick};
 
-/// What one stack allocated. Thread stacks count in the totals only.
+/// What one stack allocated, on a cache line of its own. Thread stacks are apart.
+#[repr(align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Site {
     /// Allocations, ever.

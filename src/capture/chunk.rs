@@ -9,7 +9,7 @@ use crate::model::{Addr, CodeId, Event, Frame, StackId, Stacks, ThreadSerial, Ti
 
 /// Why a chunk cannot be decoded further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChunkError {
+pub(super) enum ChunkError {
     /// The bytes are not records.
     #[error("malformed record: {0:?}")]
     Malformed(Malformed),
@@ -23,7 +23,7 @@ pub enum ChunkError {
 
 /// What a chunk holds, apart from what the decoder keeps to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item<'a> {
+pub(super) enum Item<'a> {
     /// Something happened.
     Event(Event),
     /// A `Code` or `CodeBytes` record, for a [`CodeAssembler`](super::CodeAssembler).
@@ -32,7 +32,7 @@ pub enum Item<'a> {
 
 /// Decodes one chunk, in pieces of whole records.
 #[derive(Clone, Debug)]
-pub struct ChunkDecoder {
+pub(super) struct ChunkDecoder {
     records: Decoder,
     origin: Option<(ThreadSerial, Tid)>,
     stack: StackId,

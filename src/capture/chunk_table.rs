@@ -19,6 +19,7 @@ pub(super) struct PieceAt {
 pub(super) struct ChunkAt {
     pub thread: ThreadSerial,
     pub serial: ChunkSerial,
+    sequence: u32,
     pub first_tick: Tick,
     pieces: Range<usize>,
 }
@@ -28,7 +29,7 @@ pub(super) struct ChunkAt {
 pub(super) struct ChunkTable {
     /// By chunk and offset.
     pieces: Vec<PieceAt>,
-    /// By thread and serial.
+    /// By thread, in the thread's order.
     pub chunks: Vec<ChunkAt>,
     /// Chunks without their first piece, of which nothing can be decoded.
     pub headless: u64,
@@ -54,11 +55,12 @@ impl ChunkTable {
             table.chunks.push(ChunkAt {
                 thread: first.thread,
                 serial: first.chunk,
+                sequence: first.sequence,
                 first_tick: first.first_tick,
                 pieces: start..table.pieces.len(),
             });
         }
-        table.chunks.sort_by_key(|chunk| (chunk.thread, chunk.serial));
+        table.chunks.sort_by_key(|chunk| (chunk.thread, chunk.sequence, chunk.serial));
         table
     }
 

@@ -1,7 +1,7 @@
 //! The index: where every block is, so that opening a capture does not walk it.
 //!
 //! ```text
-//!  entry*   entry = kind distance [chunk offset thread first-tick]   all LEB128
+//!  entry*   entry = kind distance [chunk offset thread sequence first-tick]   all LEB128
 //!                   distance from the entry before, in bytes; brackets: pieces only
 //! ```
 
@@ -27,6 +27,7 @@ pub(super) struct PieceEntry {
     pub chunk: ChunkSerial,
     pub offset: u32,
     pub thread: ThreadSerial,
+    pub sequence: u32,
     pub first_tick: Tick,
 }
 
@@ -36,6 +37,7 @@ impl From<PieceHead> for PieceEntry {
             chunk: head.chunk,
             offset: head.offset,
             thread: head.thread,
+            sequence: head.sequence,
             first_tick: head.first_tick,
         }
     }
@@ -53,6 +55,7 @@ pub(super) fn encode(entries: &[BlockEntry]) -> Vec<u8> {
             number(zigzag(piece.chunk.0.wrapping_sub(chunk) as i64), &mut out);
             number(u64::from(piece.offset), &mut out);
             number(u64::from(piece.thread.0), &mut out);
+            number(u64::from(piece.sequence), &mut out);
             number(zigzag(piece.first_tick.0.wrapping_sub(tick) as i64), &mut out);
             (chunk, tick) = (piece.chunk.0, piece.first_tick.0);
         }
@@ -71,8 +74,9 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<BlockEntry>> {
             chunk = chunk.wrapping_add(unzigzag(take_number(&mut bytes)?) as u64);
             let offset = u32::try_from(take_number(&mut bytes)?).ok()?;
             let thread = ThreadSerial(u32::try_from(take_number(&mut bytes)?).ok()?);
+            let sequence = u32::try_from(take_number(&mut bytes)?).ok()?;
             tick = tick.wrapping_add(unzigzag(take_number(&mut bytes)?) as u64);
-            Some(PieceEntry { chunk: ChunkSerial(chunk), offset, thread, first_tick: Tick(tick) })
+            Some(PieceEntry { chunk: ChunkSerial(chunk), offset, thread, sequence, first_tick: Tick(tick) })
         } else {
             None
         };
@@ -89,7 +93,7 @@ mod tests {
     fn entries_survive() {
         let piece = |chunk, offset, tick| {
             let (chunk, first_tick) = (ChunkSerial(chunk), Tick(tick));
-            Some(PieceEntry { chunk, offset, thread: ThreadSerial(3), first_tick })
+            Some(PieceEntry { chunk, offset, thread: ThreadSerial(3), sequence: 5, first_tick })
         };
         let entries = [
             BlockEntry { kind: 1, position: 16, piece: None },

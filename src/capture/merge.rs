@@ -11,7 +11,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 
 use super::block::Blocks;
@@ -43,7 +42,10 @@ pub struct Events<'a> {
     blocks: &'a Blocks,
     table: &'a ChunkTable,
     cursors: Vec<Cursor>,
+    /// All cursors but the current one.
     heap: BinaryHeap<Reverse<Key>>,
+    /// Whose turn it is for as long as nobody else is due.
+    current: Option<u32>,
     stacks: Stacks,
     body: Vec<u8>,
     damaged_chunks: u64,
@@ -89,7 +91,7 @@ impl<'a> Events<'a> {
         let due = |(index, cursor): (usize, &Cursor)| Some(Reverse(cursor.key(index as u32, table)?));
         let heap = cursors.iter().enumerate().filter_map(due).collect();
         let (stacks, body) = (Stacks::new(), Vec::new());
-        Events { blocks, table, cursors, heap, stacks, body, damaged_chunks: table.headless }
+        Events { blocks, table, cursors, heap, current: None, stacks, body, damaged_chunks: table.headless }
     }
 
     /// The stacks of the events given so far.
@@ -109,30 +111,45 @@ impl Iterator for Events<'_> {
     #[inline]
     fn next(&mut self) -> Option<Event> {
         loop {
-            let mut top = self.heap.peek_mut()?;
-            let index = top.0.cursor;
-            let cursor = &mut self.cursors[index as usize];
-            let mut source = Source {
-                blocks: self.blocks,
-                table: self.table,
-                stacks: &mut self.stacks,
-                body: &mut self.body,
+            let index = match self.current {
+                Some(index) => index,
+                None => self.pick()?,
             };
-            let event = cursor.head.take();
-            let result = if event.is_some() { cursor.advance(&mut source) } else { cursor.load(&mut source) };
-            if let Err(Lost) = result {
-                self.damaged_chunks += 1;
-                cursor.leave_chunk();
-            }
-            match cursor.key(index, self.table) {
-                Some(key) => *top = Reverse(key),
-                None => {
-                    PeekMut::pop(top);
-                }
-            }
+            let event = self.cursors[index as usize].head.take();
+            self.step(index, event.is_some());
             if event.is_some() {
                 return event;
             }
+        }
+    }
+}
+
+impl Events<'_> {
+    /// Makes the cursor that is due the current one.
+    fn pick(&mut self) -> Option<u32> {
+        let Reverse(key) = self.heap.pop()?;
+        self.current = Some(key.cursor);
+        Some(key.cursor)
+    }
+
+    /// Moves the current cursor, and puts it back once another is due.
+    #[inline]
+    fn step(&mut self, index: u32, loaded: bool) {
+        let cursor = &mut self.cursors[index as usize];
+        let mut source =
+            Source { blocks: self.blocks, table: self.table, stacks: &mut self.stacks, body: &mut self.body };
+        let result = if loaded { cursor.advance(&mut source) } else { cursor.load(&mut source) };
+        if let Err(Lost) = result {
+            self.damaged_chunks += 1;
+            cursor.leave_chunk();
+        }
+        let Some(key) = cursor.key(index, self.table) else {
+            self.current = None;
+            return;
+        };
+        if self.heap.peek().is_some_and(|Reverse(next)| *next < key) {
+            self.heap.push(Reverse(key));
+            self.current = None;
         }
     }
 }

@@ -24,12 +24,13 @@ mod reader;
 mod writer;
 
 #[cfg(test)]
+mod layout;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use assembler::CodeAssembler;
-pub use chunk::{ChunkDecoder, ChunkError, Item};
 pub use error::{Error, Result};
 pub use merge::{Damage, Events};
 pub use reader::Reader;

@@ -1,11 +1,12 @@
 //! The body of a piece block: records of one chunk from some offset on.
 //!
 //! ```text
-//!  chunk:u64 offset:u32 raw-length:u32 thread:u32 first-tick:u64 LZ4-block[…]
+//!  chunk:u64 offset:u32 raw-length:u32 thread:u32 sequence:u32 first-tick:u64 LZ4-block[…]
 //! ```
 //!
-//! Thread and first tick stand there for the piece at offset 0 only (they repeat
-//! its `Origin`, so that a merge can put off decompressing it); elsewhere they are 0.
+//! Thread, sequence and first tick repeat the `Origin` with which the piece at
+//! offset 0 begins, so that a merge can put off decompressing it; elsewhere they
+//! are 0.
 
 use prof_shared::record::{Decoder, Record};
 
@@ -13,7 +14,7 @@ use super::format::MAX_PIECE;
 use crate::model::{ChunkSerial, ThreadSerial, Tick};
 
 /// Bytes before the compressed records.
-pub(super) const PIECE_HEAD: usize = 28;
+pub(super) const PIECE_HEAD: usize = 32;
 
 /// Where a piece belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +23,16 @@ pub(super) struct PieceHead {
     pub offset: u32,
     pub raw_length: u32,
     pub thread: ThreadSerial,
+    /// Number of the chunk among the thread's.
+    pub sequence: u32,
     pub first_tick: Tick,
 }
 
 impl PieceHead {
     /// Takes thread and tick from the records where they begin a chunk.
     pub fn of(chunk: ChunkSerial, offset: u32, raw: &[u8]) -> PieceHead {
-        let (thread, first_tick) = if offset == 0 { origin(raw) } else { Default::default() };
-        PieceHead { chunk, offset, raw_length: raw.len() as u32, thread, first_tick }
+        let (thread, sequence, first_tick) = if offset == 0 { origin(raw) } else { Default::default() };
+        PieceHead { chunk, offset, raw_length: raw.len() as u32, thread, sequence, first_tick }
     }
 
     /// `None` if there are too few bytes.
@@ -40,6 +43,7 @@ impl PieceHead {
             offset: u32::from_le_bytes(take(&mut rest)?),
             raw_length: u32::from_le_bytes(take(&mut rest)?),
             thread: ThreadSerial(u32::from_le_bytes(take(&mut rest)?)),
+            sequence: u32::from_le_bytes(take(&mut rest)?),
             first_tick: Tick(u64::from_le_bytes(take(&mut rest)?)),
         })
     }
@@ -50,7 +54,8 @@ impl PieceHead {
         out[8..12].copy_from_slice(&self.offset.to_le_bytes());
         out[12..16].copy_from_slice(&self.raw_length.to_le_bytes());
         out[16..20].copy_from_slice(&self.thread.0.to_le_bytes());
-        out[20..].copy_from_slice(&self.first_tick.0.to_le_bytes());
+        out[20..24].copy_from_slice(&self.sequence.to_le_bytes());
+        out[24..].copy_from_slice(&self.first_tick.0.to_le_bytes());
         out
     }
 }
@@ -61,9 +66,11 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-fn origin(raw: &[u8]) -> (ThreadSerial, Tick) {
+fn origin(raw: &[u8]) -> (ThreadSerial, u32, Tick) {
     match Decoder::new().next(&mut &raw[..]) {
-        Ok(Some(Record::Origin { thread, ticks, .. })) => (ThreadSerial(thread), Tick(ticks)),
+        Ok(Some(Record::Origin { thread, sequence, ticks, .. })) => {
+            (ThreadSerial(thread), sequence, Tick(ticks))
+        }
         _ => Default::default(),
     }
 }

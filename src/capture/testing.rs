@@ -58,8 +58,13 @@ pub(crate) struct Records {
 impl Records {
     /// With its `Origin`; the tid is 100 + the thread.
     pub fn new(thread: u32, ticks: u64) -> Records {
+        Records::of(thread, 0, ticks)
+    }
+
+    /// The thread's chunk of that number.
+    pub fn of(thread: u32, sequence: u32, ticks: u64) -> Records {
         let records = Records { bytes: Vec::new(), delta: Delta::default() };
-        records.put(|e| e.origin(thread, 100 + thread, ticks))
+        records.put(|e| e.origin(thread, 100 + thread, sequence, ticks))
     }
 
     pub fn put(mut self, write: impl FnOnce(&mut Encoder)) -> Records {

@@ -64,9 +64,9 @@ fn everything_comes_back() {
 fn threads_are_merged_by_time() {
     let scratch = Scratch::new();
     let mut writer = scratch.writer();
-    put_chunk(&mut writer, 4, &Records::new(1, 50).malloc(55, 0x30, 1));
+    put_chunk(&mut writer, 1, &Records::of(1, 1, 50).malloc(55, 0x30, 1));
     put_chunk(&mut writer, 2, &Records::new(2, 5).malloc(15, 0x40, 1).malloc(52, 0x50, 1));
-    put_chunk(&mut writer, 1, &Records::new(1, 0).malloc(10, 0x10, 1).malloc(20, 0x20, 1));
+    put_chunk(&mut writer, 4, &Records::new(1, 0).malloc(10, 0x10, 1).malloc(20, 0x20, 1));
     put_chunk(&mut writer, 3, &Records::new(3, 18).free(20, 0x10));
     finish(writer);
     let (events, _) = events(&scratch);
@@ -118,7 +118,7 @@ fn a_gap_lies_between_the_events_around_it() {
     let scratch = Scratch::new();
     let mut writer = scratch.writer();
     put_chunk(&mut writer, 1, &Records::new(1, 0).malloc(10, 0x10, 1));
-    put_chunk(&mut writer, 2, &Records::new(1, 70).put(|e| e.lost(5, 6)).malloc(71, 0x20, 1));
+    put_chunk(&mut writer, 2, &Records::of(1, 1, 70).put(|e| e.lost(5, 6)).malloc(71, 0x20, 1));
     finish(writer);
     let (events, _) = events(&scratch);
     assert_eq!(events[1].at, Tick(70));
@@ -202,7 +202,7 @@ fn a_missing_piece_ends_its_chunk() {
     writer.piece(ChunkSerial(1), 0, &whole.bytes()[..hole]).expect("room");
     writer.piece(ChunkSerial(1), end as u32, &whole.bytes()[end..]).expect("room");
     writer.piece(ChunkSerial(2), 8, &whole.bytes()[hole..end]).expect("room");
-    put_chunk(&mut writer, 3, &Records::new(1, 4).malloc(5, 0x40, 8));
+    put_chunk(&mut writer, 3, &Records::of(1, 1, 4).malloc(5, 0x40, 8));
     finish(writer);
     assert_eq!(ticks(&scratch), (vec![1, 5], 2));
 }

@@ -46,7 +46,9 @@ fn change(
     let with = |len: fn(u8) -> bool| entries.iter().copied().filter(|e| len(e.patch_len)).collect::<Vec<_>>();
     let (single, several) = (with(|len| len == 1), with(|len| len > 1));
     let memory = caller.writer().file();
-    while_seized(ground, || single.iter().try_for_each(|entry| one(memory, entry)))?;
+    // What somebody else has changed stops only what concerns it.
+    let results = while_seized(ground, || single.iter().map(|entry| one(memory, entry)).collect::<Vec<_>>());
+    results.into_iter().collect::<Result<(), ArmError>>()?;
     if several.is_empty() {
         return Ok(Pause::default());
     }

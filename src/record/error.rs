@@ -83,7 +83,8 @@ impl Error {
 
     /// Whether nothing was touched.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Error::Refused { .. })
+        use capture::Error::{Create, Exists, NotRegular};
+        matches!(self, Error::Refused { .. } | Error::Capture(Create(..) | Exists(_) | NotRegular(_)))
     }
 }
 

@@ -27,6 +27,15 @@ impl Ground {
         Ok(Ground { process, maps, modules })
     }
 
+    /// The pid as the process sees itself.
+    pub fn own_pid(&self) -> Result<u32, Error> {
+        let task = self.process.live_task().map_err(Error::io("finding a live thread"))?;
+        let status = self.process.status(task).map_err(Error::io("reading a thread's status"))?;
+        // Where the leader has exited this is another thread's tid, in the same
+        // namespace: as good for asking the kernel about threads.
+        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
+    }
+
     /// The mappings now.
     pub fn maps_now(&self) -> Result<Maps, Error> {
         self.process.maps().map_err(Error::io("reading the target's mappings"))

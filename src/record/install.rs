@@ -25,7 +25,7 @@ use prof_injector::call::Caller;
 use prof_injector::detour::{Function, Plan, thunk};
 use prof_injector::memfd;
 use prof_injector::region::RegionHandle;
-use prof_injector::safepoint::find_dlopen;
+use prof_injector::safepoint::{allocator_text, find_dlopen};
 use prof_injector::tracee::Pause;
 use prof_shared::region::{ENTRY_COUNT, Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
 use prof_shared::ring;
@@ -107,8 +107,7 @@ impl Work<'_> {
         )?;
         let file =
             memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
-        let ring = Ring::create(&file, ring_shape).map_err(Error::io("making the ring"))?;
-        memfd::seal_size(&file).map_err(Error::io("sealing the ring"))?;
+        let ring = Ring::create(file, ring_shape).map_err(Error::io("making the ring"))?;
         ring.beat(clock::now());
         let base = self.load(&files, ring_shape)?;
         let islands = self.build_islands(&hook_addresses(base)?)?;
@@ -125,7 +124,7 @@ impl Work<'_> {
 
     fn write_numbers(&self, ring: ring::Shape) -> Result<(), Error> {
         let register = self.register();
-        let own_pid = self.own_pid()?;
+        let own_pid = self.ground.own_pid()?;
         let rate = clock::rough_rate();
         register.set_half(field::CHUNK_SIZE, ring.chunk_size)?;
         register.set_half(field::CHUNK_COUNT, ring.chunk_count)?;
@@ -137,16 +136,13 @@ impl Work<'_> {
         register.set_half(field::REALLOC_ZERO_FREES, 1)?;
         register.set_word(field::TICKS_PER_SECOND, rate)?;
         register.set_word(field::WAIT_BUDGET_TICKS, rate / WAIT_SHARE)?;
+        if let Some(text) = allocator_text(&self.ground.modules) {
+            register.set_word(field::ALLOCATOR_START, text.start)?;
+            register.set_word(field::ALLOCATOR_BYTES, text.end - text.start)?;
+        }
         register.set_half(field::NEXT_CODE, 1)?;
         register.set_half(field::NEXT_THREAD, 1)?;
         register.set_offsets(&self.python.offsets())
-    }
-
-    fn own_pid(&self) -> Result<u32, Error> {
-        let task = self.ground.process.live_task().map_err(Error::io("finding a live thread"))?;
-        let status = self.ground.process.status(task).map_err(Error::io("reading a thread's status"))?;
-        // Of a thread that is not the leader this is its tid, in the same namespace.
-        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
     }
 
     /// Has the target make the two memfds.

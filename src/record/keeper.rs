@@ -4,6 +4,7 @@ use super::Ground;
 use super::ring::{OpenChunk, Ring};
 use crate::model::ThreadName;
 use prof_injector::barrier;
+use prof_injector::process::Tid;
 use prof_injector::region::RegionHandle;
 use prof_shared::region::{SLOTS, ThreadSlot, inside};
 use std::collections::{HashMap, HashSet};
@@ -17,26 +18,35 @@ pub struct Keeper<'a> {
     ground: &'a Ground,
     region: RegionHandle,
     names: HashMap<u32, String>,
+    /// Whether the target numbers its threads otherwise than we do.
+    is_nested: bool,
+    /// Asked back, holder not yet seen outside.
+    revoked: Vec<OpenChunk>,
 }
 
 impl<'a> Keeper<'a> {
     /// Knows nobody yet.
     pub fn new(ground: &'a Ground, region: RegionHandle) -> Keeper<'a> {
-        Keeper { ground, region, names: HashMap::new() }
+        let status = ground.process.live_task().and_then(|task| ground.process.status(task));
+        let is_nested = status.is_ok_and(|status| status.ns_pids.len() > 1);
+        Keeper { ground, region, names: HashMap::new(), is_nested, revoked: Vec::new() }
     }
 
-    /// The threads as the target numbers them, with their names.
-    fn threads(&self) -> Vec<(u32, String)> {
+    /// The threads, and how the target numbers them.
+    fn threads(&self) -> Vec<(Tid, u32)> {
         let process = &self.ground.process;
-        let own = |tid| process.status(tid).ok()?.ns_pids.last().map(|&own| own as u32);
-        let tasks = process.tasks().unwrap_or_default();
-        tasks.into_iter().filter_map(|tid| Some((own(tid)?, process.thread_name(tid).ok()?))).collect()
+        let own = |tid: Tid| match self.is_nested {
+            true => process.status(tid).ok()?.ns_pids.last().map(|&own| own as u32),
+            false => Some(tid.0 as u32),
+        };
+        process.tasks().unwrap_or_default().into_iter().filter_map(|tid| Some((tid, own(tid)?))).collect()
     }
 
     /// Names that are new since the last call.
     pub fn new_names(&mut self, t_ns: u64) -> Vec<ThreadName> {
         let mut new = Vec::new();
-        for (tid, name) in self.threads() {
+        for (task, tid) in self.threads() {
+            let Ok(name) = self.ground.process.thread_name(task) else { continue };
             if self.names.get(&tid) != Some(&name) {
                 self.names.insert(tid, name.clone());
                 new.push(ThreadName { t_ns, tid, serial: None, name });
@@ -47,36 +57,42 @@ impl<'a> Keeper<'a> {
 
     /// Takes chunks back: those of dead threads now and then, those of idle ones
     /// when chunks run short.
-    pub fn keep(&self, ring: &mut Ring, now_and_then: bool) {
+    pub fn keep(&mut self, ring: &Ring, now_and_then: bool) {
         let is_short = ring.free_chunks() < ring.shape().chunk_count as usize / SHORTAGE;
-        if !is_short && !now_and_then {
-            return;
+        if now_and_then {
+            self.take_from_dead(ring);
         }
+        if is_short {
+            self.revoked.extend(ring.open_chunks().filter(|&chunk| ring.revoke(chunk)));
+        }
+        self.reclaim(ring);
+    }
+
+    fn take_from_dead(&self, ring: &Ring) {
         let open: Vec<OpenChunk> = ring.open_chunks().collect();
-        let alive: HashSet<u32> = self.threads().into_iter().map(|(tid, _)| tid).collect();
-        let (living, dead): (Vec<_>, Vec<_>) = open.into_iter().partition(|chunk| alive.contains(&chunk.tid));
-        for chunk in dead {
+        let alive: HashSet<u32> = self.threads().into_iter().map(|(_, tid)| tid).collect();
+        for chunk in open.into_iter().filter(|chunk| !alive.contains(&chunk.tid)) {
             if ring.revoke(chunk) {
                 ring.reclaim(chunk);
             }
         }
-        if is_short {
-            self.take_from_idle(ring, living);
-        }
     }
 
     /// A revoked chunk is free once its holder was seen outside of its hook, after
-    /// a barrier: it will look at the chunk's state before it writes again.
-    fn take_from_idle(&self, ring: &Ring, chunks: Vec<OpenChunk>) {
-        let revoked: Vec<OpenChunk> = chunks.into_iter().filter(|&chunk| ring.revoke(chunk)).collect();
-        if revoked.is_empty() || barrier::global().is_err() {
+    /// a barrier: it looks at the chunk's state before it writes again.
+    fn reclaim(&mut self, ring: &Ring) {
+        if self.revoked.is_empty() || barrier::global().is_err() {
             return;
         }
-        for chunk in revoked {
-            if self.is_outside(chunk.slot) {
+        let mut waiting = std::mem::take(&mut self.revoked);
+        waiting.retain(|&chunk| {
+            let is_outside = self.is_outside(chunk.slot);
+            if is_outside {
                 ring.reclaim(chunk);
             }
-        }
+            !is_outside
+        });
+        self.revoked = waiting;
     }
 
     fn is_outside(&self, slot: u32) -> bool {

@@ -47,6 +47,8 @@ pub mod field {
         REALLOC_ZERO_FREES = realloc_zero_frees;
         TICKS_PER_SECOND = ticks_per_second;
         WAIT_BUDGET_TICKS = wait_budget_ticks;
+        ALLOCATOR_START = allocator_start;
+        ALLOCATOR_BYTES = allocator_bytes;
         OFFSETS = offsets;
         ENTRY_COUNT = entry_count;
         NEXT_CODE = next_code;

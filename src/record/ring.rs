@@ -7,6 +7,7 @@
 //! This file is the only one of the crate that touches shared memory.
 #![expect(unsafe_code)]
 
+use prof_injector::memfd;
 use prof_shared::ring::{self, ChunkHeader, Header, Shape};
 use std::fs::File;
 use std::io;
@@ -59,6 +60,7 @@ const BATCH_BYTES: u32 = 16 << 10;
 /// A mapped ring that this thread owns until it dies.
 pub struct Ring {
     map: memmap2::MmapRaw,
+    file: File,
     shape: Shape,
     /// For each chunk, what of its present contents was drained.
     drained: Vec<Drained>,
@@ -74,16 +76,17 @@ struct Drained {
 impl Ring {
     /// Sizes `file` (a new memfd), maps it, touches every page so that the target
     /// never has to wait for memory, and takes ownership in this thread's name.
-    pub fn create(file: &File, shape: Shape) -> io::Result<Ring> {
+    pub fn create(file: File, shape: Shape) -> io::Result<Ring> {
         file.set_len(shape.total_bytes())?;
-        let map = memmap2::MmapOptions::new().populate().map_raw(file)?;
-        let mut ring =
-            Ring { map, shape, drained: vec![Drained::default(); shape.chunk_count as usize], next_chunk: 0 };
+        let map = memmap2::MmapOptions::new().populate().map_raw(&file)?;
+        let drained = vec![Drained::default(); shape.chunk_count as usize];
+        let mut ring = Ring { map, file, shape, drained, next_chunk: 0 };
         for chunk in &mut ring.drained {
             chunk.serial = ring.next_chunk;
             ring.next_chunk += 1;
         }
         ring.initialize()?;
+        memfd::seal_size(&ring.file)?;
         Ok(ring)
     }
 
@@ -264,6 +267,9 @@ unsafe fn lock_robustly(place: *mut libc::pthread_mutex_t) -> io::Result<()> {
 impl Drop for Ring {
     fn drop(&mut self) {
         let header = self.map.as_mut_ptr().cast::<Header>();
+        // Children of the target may have the ring mapped for ever; it shall not cost
+        // them memory. Their hooks pass through.
+        let _stays = memfd::punch(&self.file, self.shape.data_offset(), self.shape.total_bytes());
         // SAFETY: locked by this thread in `create`; unlocking takes it off the
         // thread's robust list before the map goes away.
         unsafe { libc::pthread_mutex_unlock((&raw mut (*header).owner).cast()) };

@@ -11,6 +11,7 @@ use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_injector::tracee::{Pause, Stopped};
 use prof_shared::region::Step;
 use prof_shared::row::{End, Regs};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -46,9 +47,13 @@ pub fn call_safely(
 ) -> Result<Called, Error> {
     let mut judge = Judge::new(ground, extra)?;
     let mut tries = 0;
+    let mut seen = HashSet::new();
     let flight = caller.on_some_thread(SEARCH_BUDGET, |stopped| {
         tries += 1;
-        match judge.is_safe(&stopped, tries > PATIENCE)? {
+        let registers = stopped.registers()?;
+        // A thread that has not moved keeps its stale words for ever.
+        let is_still = !seen.insert((stopped.tid(), registers.rip, registers.rsp));
+        match judge.is_safe(&stopped, is_still || tries > PATIENCE)? {
             true => caller.run_program(stopped, region, steps, text),
             false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
         }

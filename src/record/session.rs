@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 /// The longest time between two looks at the ring.
 const LONGEST_NAP: Duration = Duration::from_millis(10);
 const SHORTEST_NAP: Duration = Duration::from_micros(200);
+/// After a drain of so many bytes the next look comes soon.
+const MUCH_BYTES: usize = 256 << 10;
 /// Remainders of open chunks are drained so often.
 const SWEEP: Duration = Duration::from_millis(250);
 /// So often the progress is told and the resident set is read.
@@ -198,7 +200,7 @@ impl Session<'_> {
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
             let bytes = self.drain(spool, if sweep { Eagerness::Everything } else { Eagerness::Batches });
-            keeper.keep(&mut self.installed.ring, sweep);
+            keeper.keep(&self.installed.ring, sweep);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);
                 tell(self.sample(spool, &mut keeper, now - began));
@@ -206,7 +208,7 @@ impl Session<'_> {
             if let Some(reason) = self.ended(spool, options, stop, now - began, sweep) {
                 return reason;
             }
-            nap = if bytes > 0 { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
+            nap = if bytes > MUCH_BYTES { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
             if self.ground.process.wait_exit(nap).unwrap_or(true) {
                 return metadata::end_of(&self.ground.process);
             }
@@ -214,6 +216,9 @@ impl Session<'_> {
     }
 
     fn drain(&mut self, spool: &Spool, eagerness: Eagerness) -> usize {
+        if spool.is_full() {
+            return 0;
+        }
         self.installed.ring.drain(eagerness, |piece| spool.put(Item::Piece(piece)))
     }
 
@@ -267,7 +272,7 @@ impl Session<'_> {
         let is_gone =
             matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
         let result = if is_gone { Ok(Pause::default()) } else { self.withdraw() };
-        self.drain(spool, Eagerness::Everything);
+        self.installed.ring.drain(Eagerness::Everything, |piece| spool.put(Item::Piece(piece)));
         match result {
             Ok(pause) => {
                 self.installed.longest_pause = self.installed.longest_pause.max(pause);

@@ -5,8 +5,8 @@
 //!  ring ─► drain ─► [queue, bounded] ─► spool thread ─► figures, code objects ─► Writer
 //! ```
 //!
-//! A full queue makes the drain wait, then the ring fills, then the target drops
-//! and counts: a slow disk costs events, never time of the target.
+//! While the queue is full nothing is drained, then the ring fills, then the target
+//! drops and counts: a slow disk costs events, never time of the target.
 
 use super::figures::Figures;
 use super::ring::Piece;
@@ -14,14 +14,16 @@ use crate::capture::{self, CodeAssembler, Writer};
 use crate::model::{ChunkSerial, Note, RssSample, ThreadName};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, atomic::AtomicBool};
 use std::thread::JoinHandle;
 
-/// Pieces that may wait. With chunks of 64 KiB: 32 MiB.
-const QUEUE: usize = 512;
-/// With so many waiting, the figures are thinned out.
-const BUSY: u64 = QUEUE as u64 / 4;
+/// With so many bytes waiting, the queue is full; one more drain may still come.
+const FULL_BYTES: u64 = 16 << 20;
+/// With so many waiting, the figures are thinned out,
+const BUSY_BYTES: u64 = FULL_BYTES / 4;
+/// but only once in so many pieces.
+const THINNED_EVERY: usize = 512;
 
 /// Something to put into the capture.
 pub enum Item {
@@ -35,6 +37,15 @@ pub enum Item {
     Note(Note),
 }
 
+impl Item {
+    fn bytes(&self) -> u64 {
+        match self {
+            Item::Piece(piece) => piece.bytes.len() as u64,
+            Item::Thread(_) | Item::Rss(_) | Item::Note(_) => 0,
+        }
+    }
+}
+
 /// What others may look at while the thread works.
 #[derive(Default)]
 pub struct Shown {
@@ -44,7 +55,7 @@ pub struct Shown {
     pub live_bytes: AtomicU64,
     /// Whether that is an estimate.
     pub is_estimate: AtomicBool,
-    waiting: AtomicU64,
+    waiting_bytes: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -62,7 +73,7 @@ pub struct Finished {
 
 /// The running thread.
 pub struct Spool {
-    queue: SyncSender<Item>,
+    queue: Sender<Item>,
     shown: Arc<Shown>,
     thread: JoinHandle<Finished>,
 }
@@ -70,19 +81,24 @@ pub struct Spool {
 impl Spool {
     /// Starts the thread.
     pub fn start(writer: Writer) -> std::io::Result<Spool> {
-        let (queue, items) = sync_channel(QUEUE);
+        let (queue, items) = channel();
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
-        let work = Work { writer, shown: shown_to, figures, codes, since_thinned: QUEUE };
+        let work = Work { writer, shown: shown_to, figures, codes, since_thinned: THINNED_EVERY };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
         Ok(Spool { queue, shown, thread })
     }
 
-    /// Hands something over; waits while the queue is full.
+    /// Hands something over.
     pub fn put(&self, item: Item) {
-        self.shown.waiting.fetch_add(1, Relaxed);
+        self.shown.waiting_bytes.fetch_add(item.bytes(), Relaxed);
         // The thread ends only after the queue was closed, which consumes `self`.
         self.queue.send(item).expect("the spool thread runs");
+    }
+
+    /// Whether the ring should not be drained for now.
+    pub fn is_full(&self) -> bool {
+        self.shown.waiting_bytes.load(Relaxed) >= FULL_BYTES
     }
 
     /// The figures so far.
@@ -115,9 +131,10 @@ impl Work {
     fn run(mut self, items: &Receiver<Item>) -> Finished {
         let mut error = None;
         for item in items {
-            let waiting = self.shown.waiting.fetch_sub(1, Relaxed);
+            let bytes = item.bytes();
+            let is_busy = self.shown.waiting_bytes.fetch_sub(bytes, Relaxed) > BUSY_BYTES;
             if error.is_none()
-                && let Err(first) = self.write(item, waiting > BUSY)
+                && let Err(first) = self.write(item, is_busy)
             {
                 self.shown.failed.store(true, Relaxed);
                 error = Some(first);
@@ -142,7 +159,7 @@ impl Work {
 
     fn piece(&mut self, piece: &Piece, is_busy: bool) -> capture::Result<()> {
         self.since_thinned += 1;
-        if is_busy && self.since_thinned >= QUEUE {
+        if is_busy && self.since_thinned >= THINNED_EVERY {
             self.figures.thin_out();
             self.since_thinned = 0;
         }

@@ -13,22 +13,32 @@ const USUAL: u32 = 0x2d0;
 /// As far as control blocks are searched.
 const SEARCHED: u32 = 0x800;
 
+/// How often it is looked for: threads come and go meanwhile.
+const ATTEMPTS: usize = 20;
+
 /// The offset from the thread pointer.
 pub fn tid_offset(ground: &Ground, python: &Interpreter) -> Result<u32, Error> {
+    for _ in 0..ATTEMPTS {
+        if let Some(offset) = look(ground, python)? {
+            return Ok(offset);
+        }
+    }
+    Err(Error::Unexpected("the target's threads do not tell their tids"))
+}
+
+/// The first offset at which most control blocks hold a tid, each its own.
+fn look(ground: &Ground, python: &Interpreter) -> Result<Option<u32>, Error> {
     let memory = ground.process.memory();
-    let tids = own_tids(ground)?;
+    let mut tids = own_tids(ground)?;
     let threads = python.threads(&memory).unwrap_or_default();
+    tids.extend(own_tids(ground)?);
     let blocks: Vec<u64> = threads.iter().map(|thread| thread.id).filter(|&id| id != 0).collect();
-    let holds = |offset: u32| {
-        let held = blocks.iter().map(|block| memory.read_u32(block + u64::from(offset)).unwrap_or(0));
-        let held: HashSet<u32> = held.collect();
-        held.len() == blocks.len() && held.is_subset(&tids)
+    let holds = |offset: &u32| {
+        let held = blocks.iter().filter_map(|block| memory.read_u32(block + u64::from(*offset)).ok());
+        let held: HashSet<u32> = held.filter(|tid| tids.contains(tid)).collect();
+        !blocks.is_empty() && held.len() * 2 > blocks.len()
     };
-    let candidates = std::iter::once(USUAL).chain((0..SEARCHED).step_by(4));
-    let mut candidates = candidates.filter(|_| !blocks.is_empty());
-    candidates
-        .find(|&offset| holds(offset))
-        .ok_or(Error::Unexpected("the target's threads do not tell their tids"))
+    Ok(std::iter::once(USUAL).chain((0..SEARCHED).step_by(4)).find(holds))
 }
 
 /// The tids as the target sees them.

@@ -23,7 +23,9 @@ use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
 use prof_injector::tracee::{Pause, Stopped};
 use prof_injector::{barrier, memfd};
-use prof_shared::region::{Entry, PROGRAM, Program, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step};
+use prof_shared::region::{
+    Entry, HEADER, PROGRAM, Program, Region, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step,
+};
 use prof_shared::ring::{Header, OWNER_DIED};
 use std::mem::offset_of;
 use std::ops::Range;
@@ -70,12 +72,18 @@ pub fn find(ground: &Ground) -> Result<Found, Error> {
     }
 }
 
-/// Whether somebody alive holds the ring.
+/// Whether somebody alive holds the ring. A child of a recorded process has all of
+/// it too, but nobody records the child.
 fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
     let memory = ground.process.memory();
-    let ring = prof_shared::region::HEADER + offset_of!(prof_shared::region::Region, ring) as u64;
-    let ring = memory.read_u64(region.at(ring)).map_err(Error::io("reading the register"))?;
-    if ring == 0 {
+    let header = region.at(HEADER);
+    let ring = memory.read_u64(header + offset_of!(Region, ring) as u64);
+    let recorded = memory.read_u32(header + offset_of!(Region, own_pid) as u64);
+    let (ring, recorded) = match (ring, recorded) {
+        (Ok(ring), Ok(recorded)) => (ring, recorded),
+        (Err(error), _) | (_, Err(error)) => return Err(Error::io("reading the register")(error)),
+    };
+    if ring == 0 || recorded != ground.own_pid()? {
         return Ok(false);
     }
     let word =

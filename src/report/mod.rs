@@ -10,9 +10,12 @@ mod records;
 mod stats;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 pub use json::write_line;
 pub use place::{LineResolver, Place, Places};
 pub use plain::Plain;
 pub use records::{Format, Records};
 pub use stats::{PeakSite, StatsReport};
-pub use units::{bytes, count, duration};
+pub use units::{bytes, count, duration, plural};

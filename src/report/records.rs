@@ -122,6 +122,9 @@ impl<'a> Records<'a> {
             Format::Json => (",\"stack\":[", ",", "]"),
             Format::Text => ("  ", " < ", ""),
         };
+        if self.format == Format::Text && stack == StackId::EMPTY {
+            return Ok(());
+        }
         self.line.push_str(open);
         for (index, frame) in events.stacks().frames(stack).enumerate() {
             if index > 0 {

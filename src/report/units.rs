@@ -28,6 +28,11 @@ pub fn count(count: u64) -> String {
     out
 }
 
+/// As `1 block` or `2,000 blocks`.
+pub fn plural(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// As `12.3 s`, `4.5 ms` or `2 min 5 s`.
 pub fn duration(nanos: u64) -> String {
     match nanos {
@@ -60,6 +65,7 @@ mod tests {
         for (value, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(value), shown);
         }
+        assert_eq!((plural(1, "gap"), plural(2000, "gap")), ("1 gap".into(), "2,000 gaps".into()));
         let second = 1_000_000_000;
         for (value, shown) in
             [(84_000, "84.0 µs"), (12 * second + second / 3, "12.3 s"), (125 * second, "2 min 5 s")]

@@ -50,12 +50,14 @@ impl Flight {
 }
 
 impl Caller<'_> {
-    /// Waits until the thread has restored itself.
+    /// Waits until the thread has restored itself. A thread that has exited since
+    /// had done so, unless all of its process ended.
     pub fn land(&self, flight: Flight, deadline: Duration) -> Result<Pause, CallError> {
         let tid = flight.tid;
         self.wait(tid, deadline, || match self.process.status(tid) {
-            Ok(status) => Ok(status.state.is_live() && status.blocked != signals::ALL),
-            Err(error) => Err(error),
+            Ok(status) if status.state.is_live() => Ok(status.blocked != signals::ALL),
+            _ if self.is_ending() => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(true),
         })?;
         Ok(flight.pause)
     }
@@ -94,8 +96,7 @@ impl Caller<'_> {
             match is_over() {
                 Ok(true) => return Ok(()),
                 Ok(false) if start.elapsed() < deadline => {}
-                Ok(false) => return Err(self.unfinished(tid, deadline)),
-                Err(_) => return Err(self.unfinished(tid, deadline)),
+                Ok(false) | Err(_) => return Err(self.unfinished(tid, deadline)),
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(LONGEST_NAP);

@@ -38,6 +38,8 @@ const STOP_DEADLINE: Duration = Duration::from_millis(200);
 /// How long to wait before all threads are tried again, at first and at most.
 const FIRST_REST: Duration = Duration::from_micros(100);
 const LONGEST_REST: Duration = Duration::from_millis(10);
+/// How long a process may take from the loss of its memory or threads to its end.
+const DYING: Duration = Duration::from_millis(5);
 
 /// Why a call was not made, or is not known to have ended.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +141,11 @@ impl<'p> Caller<'p> {
         &self.writer
     }
 
+    /// Whether the process has ended or is just about to.
+    fn is_ending(&self) -> bool {
+        self.process.wait_exit(DYING).unwrap_or(true)
+    }
+
     fn memory(&self) -> Memory {
         self.process.memory()
     }
@@ -158,6 +165,7 @@ impl<'p> Caller<'p> {
             for (tid, _) in threads {
                 match Tracer::run(|tracer| launch(stop(tracer, tid)?)) {
                     Err(error) if error.is_worth_another_try() => last = error,
+                    Err(_) if self.is_ending() => return Err(CallError::ProcessGone),
                     done => return done,
                 }
                 if start.elapsed() >= budget {

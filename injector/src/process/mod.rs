@@ -12,7 +12,7 @@ mod task;
 
 use crate::Pid;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -156,6 +156,13 @@ impl Process {
     pub fn exe(&self) -> io::Result<ExeIdentity> {
         let file = fs::metadata(self.live_dir()?.join("exe"))?;
         Ok(ExeIdentity { device: file.dev(), inode: file.ino() })
+    }
+
+    /// The first bytes of its executable: an ELF header up to the machine.
+    pub(crate) fn exe_head(&self) -> io::Result<[u8; 20]> {
+        let mut head = [0; 20];
+        File::open(self.live_dir()?.join("exe"))?.read_exact(&mut head)?;
+        Ok(head)
     }
 
     /// Its resident set.

@@ -82,6 +82,8 @@ pub struct TaskStatus {
     pub pending: u64,
     /// Blocked.
     pub blocked: u64,
+    /// Effective capabilities (n in bit n).
+    pub capabilities: u64,
     /// Number of threads in its process.
     pub thread_count: u64,
     /// 0 off, 1 strict, 2 filter.
@@ -105,6 +107,7 @@ impl TaskStatus {
             uids: [status.ruid, status.euid, status.suid, status.fuid],
             pending: status.sigpnd | status.shdpnd,
             blocked: status.sigblk,
+            capabilities: status.capeff,
             thread_count: status.threads,
             seccomp: status.seccomp.unwrap_or(0),
             shadow_stack: has_shadow_stack(text),

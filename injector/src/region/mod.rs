@@ -32,6 +32,9 @@ const PLACE_FLAGS: i32 =
     libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
 /// Largest number of thread slots that an unfinished region is believed to have.
 const MOST_SLOTS: u64 = 1 << 20;
+/// How long a program with nobody in it is doubted: a thread that was sent there
+/// and has not run since looks like any other.
+const STALE: Duration = Duration::from_millis(100);
 const NAP: Duration = Duration::from_millis(1);
 
 /// Why a region was not made or removed.
@@ -166,6 +169,14 @@ impl RegionHandle {
     /// Unmaps it. Refused while a thread is inside the stub; that no hook and no
     /// detour needs it any more is for the caller to know.
     pub fn remove(&self, caller: &Caller, budget: Duration) -> Result<Pause, RegionError> {
+        match self.unmap(caller, budget) {
+            // Gone meanwhile, by the hand of an attacher that did not live to see it.
+            Err(_) if read_maps(caller.process())?.is_free(&self.range) => Ok(Pause::default()),
+            result => result,
+        }
+    }
+
+    fn unmap(&self, caller: &Caller, budget: Duration) -> Result<Pause, RegionError> {
         let maps = read_maps(caller.process())?;
         if extent(&maps, self.base()) != Some(self.range.clone()) {
             return Err(RegionError::Changed(self.base()));
@@ -180,16 +191,23 @@ impl RegionHandle {
         }
     }
 
-    /// Waits until no program runs and no thread is on the way out of one.
+    /// Waits until no thread is in a program, or on the way out of one. A program
+    /// that an attacher wrote and did not live to start has nobody in it, which
+    /// is believed when it has been so for a while.
     fn wait_unused(&self, caller: &Caller, deadline: Duration) -> Result<(), RegionError> {
         let start = Instant::now();
-        while caller.is_busy(self)? || self.is_entered(caller.process()) {
-            if start.elapsed() > deadline {
+        let mut empty_since = start;
+        loop {
+            if self.is_entered(caller.process()) {
+                empty_since = Instant::now();
+            } else if !caller.is_busy(self)? || empty_since.elapsed() >= STALE {
+                return Ok(());
+            }
+            if start.elapsed() > deadline.max(STALE) {
                 return Err(RegionError::InUse(self.base()));
             }
             std::thread::sleep(NAP);
         }
-        Ok(())
     }
 
     /// Whether a thread may be in the stub: it blocks all signals, as the stub's

@@ -23,6 +23,9 @@
 //! Nothing is stopped or changed here, and no file is opened while the thread is
 //! stopped: [`Forbidden`] is made before.
 
+use crate::process::Module;
+use std::ops::Range;
+
 mod call;
 mod forbidden;
 mod glibc;
@@ -36,6 +39,11 @@ mod tests;
 pub use forbidden::Forbidden;
 pub use judge::{Look, Reason, Unsure, Verdict};
 pub use loader::{Loader, find_dlopen};
+
+/// Where the code of libc's own allocator lies.
+pub fn allocator_text(modules: &[Module]) -> Option<Range<u64>> {
+    modules.iter().find(|module| glibc::is_libc(module)).and_then(glibc::malloc_range)
+}
 
 /// Why the forbidden code of a process cannot be told.
 #[derive(Debug, thiserror::Error)]

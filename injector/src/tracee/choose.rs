@@ -21,7 +21,11 @@ pub enum Fitness {
 
 /// The threads that may be stopped, best first.
 pub fn choose(process: &Process) -> std::io::Result<Vec<(Tid, Fitness)>> {
-    let fitness = |tid: Tid| Some((tid, fitness(&process.status(tid).ok()?, &process.activity(tid).ok()?)?));
+    let fitness = |tid: Tid| {
+        // A kernel may be built without that file.
+        let activity = process.activity(tid).unwrap_or(Activity::Running);
+        Some((tid, fitness(&process.status(tid).ok()?, &activity)?))
+    };
     let mut threads: Vec<_> = process.tasks()?.into_iter().filter_map(fitness).collect();
     threads.sort_by_key(|&(_, fitness)| fitness);
     Ok(threads)
@@ -54,6 +58,7 @@ mod tests {
             uids: [0; 4],
             pending: 0,
             blocked: 0,
+            capabilities: 0,
             thread_count: 1,
             seccomp: 0,
             shadow_stack: false,

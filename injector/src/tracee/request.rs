@@ -60,6 +60,19 @@ struct PeekSignals {
     count: i32,
 }
 
+/// Lets the calling thread go before others while it holds somebody up: first of
+/// all threads where that is allowed, else as it was.
+pub fn hurry() {
+    // Short sleeps are to be short.
+    let _ = nix::sys::prctl::set_timerslack(1);
+    let lowest_realtime = libc::sched_param { sched_priority: 1 };
+    #[expect(unsafe_code)]
+    // SAFETY: a live struct that the call only reads; 0 means the calling thread.
+    let _ = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &lowest_realtime)
+    };
+}
+
 /// Looks what `tid` reported, without waiting.
 pub fn poll_report(tid: Tid) -> Result<Report, TraceError> {
     let mut status = 0;

@@ -1,10 +1,10 @@
 //! The region and its programs, made, used, found and removed.
 
-use crate::target::{BUDGET, Target, kill};
+use crate::target::{BUDGET, Target, kill, until};
 use prof_injector::call::{CallError, Caller};
-use prof_injector::region::{Progress, RegionHandle};
+use prof_injector::region::{Progress, RegionError, RegionHandle};
 use prof_injector::tracee::{Seized, Tracer};
-use prof_shared::region::{Shape, Step, step};
+use prof_shared::region::{Program, Shape, Step, step};
 
 const SHAPE: Shape = Shape { slot_count: 64 };
 
@@ -114,6 +114,45 @@ fn a_program_that_does_not_end_is_reported_and_left_alone() {
 }
 
 #[test]
+fn a_limit_of_address_space_is_a_clean_refusal() {
+    let target = Target::confined_victim("compute", 8 << 20);
+    let (caller, before) = target.caller();
+    let result = RegionHandle::create(&caller, SHAPE, BUDGET);
+    assert!(matches!(result, Err(RegionError::Refused("mmap"))), "{result:?}");
+    target.assert_untouched(&before);
+    target.signal(libc::SIGUSR1);
+    assert_eq!(target.verdict(), "bad=0 busy=1");
+}
+
+#[test]
+fn a_program_that_was_never_started_does_not_keep_its_region() {
+    let target = Target::victim("read");
+    target.blocked();
+    let (caller, before) = target.caller();
+    let region = create(&caller);
+    // As an attacher leaves it that dies between the program and the registers.
+    caller.writer().write_u64(region.program() + std::mem::offset_of!(Program, len) as u64, 1).unwrap();
+    assert!(caller.is_busy(&region).unwrap());
+    region.remove(&caller, BUDGET).unwrap();
+    target.assert_untouched(&before);
+    assert_eq!(target.verdict(), "result=0 errno=0");
+}
+
+#[test]
+fn an_exec_is_noticed_before_anything_is_touched() {
+    let target = Target::script("/bin/sh", "echo ready; read line; exec cat");
+    let (caller, _) = target.caller();
+    let region = create(&caller);
+    let shell = target.process.exe().unwrap();
+    target.send("go\n");
+    until("it executes another program", || target.process.exe().unwrap() != shell);
+    let result = caller.call_program(&region, &[syscall(libc::SYS_getpid, [0; 6])], BUDGET);
+    assert!(matches!(result, Err(CallError::Memory { .. })), "{result:?}");
+    assert!(target.process.is_alive());
+    assert_eq!(target.verdict(), "");
+}
+
+#[test]
 fn pythons_compute_on() {
     let code = "
 import json, signal, sys
@@ -132,7 +171,7 @@ print('bad=%d busy=%d' % (bad, rounds > 10))
     let pyenv = ["3.8.18", "3.11.7", "3.12.1"].map(|version| format!("{root}/{version}/bin/python3"));
     let interpreters = pyenv.into_iter().chain(["/usr/bin/python3".to_owned()]);
     for interpreter in interpreters.filter(|path| std::path::Path::new(path).exists()) {
-        let target = Target::python(&interpreter, code);
+        let target = Target::script(&interpreter, code);
         let (caller, _) = target.caller();
         for _ in 0..5 {
             let region = create(&caller);

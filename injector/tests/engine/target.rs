@@ -3,7 +3,7 @@
 use prof_injector::Pid;
 use prof_injector::call::Caller;
 use prof_injector::process::{Activity, Maps, Process, Tid};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
@@ -14,9 +14,12 @@ pub const BUDGET: Duration = Duration::from_secs(20);
 
 static VICTIM: LazyLock<PathBuf> = LazyLock::new(|| {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/victim.c");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("victim-{}", std::process::id()));
-    let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).status();
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (fresh, program) = (dir.join(format!("victim-{}", std::process::id())), dir.join("victim"));
+    let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&fresh).arg(source).status();
     assert!(status.expect("a C compiler").success());
+    // Another run of these tests may be executing the old one.
+    std::fs::rename(fresh, &program).unwrap();
     program
 });
 
@@ -34,8 +37,14 @@ impl Target {
         Target::start(Command::new(&*VICTIM).arg(mode))
     }
 
-    /// A Python that runs `code`, which must print "ready".
-    pub fn python(interpreter: &str, code: &str) -> Target {
+    /// The same with its address space limited to `bytes`.
+    pub fn confined_victim(mode: &str, bytes: u64) -> Target {
+        let limit = format!("--as={bytes}");
+        Target::start(Command::new("prlimit").arg(limit).arg(&*VICTIM).arg(mode))
+    }
+
+    /// An interpreter that runs `code`, which must print "ready".
+    pub fn script(interpreter: &str, code: &str) -> Target {
         Target::start(Command::new(interpreter).args(["-c", code]))
     }
 
@@ -77,6 +86,11 @@ impl Target {
         number.unwrap()
     }
 
+    /// Writes to its stdin.
+    pub fn send(&self, text: &str) {
+        (&mut self.stdin.as_ref().unwrap()).write_all(text.as_bytes()).unwrap();
+    }
+
     pub fn signal(&self, signal: i32) {
         kill(self.pid(), signal);
     }
@@ -107,7 +121,7 @@ impl Target {
         for tid in self.process.tasks().unwrap() {
             let status = self.process.status(tid).unwrap();
             assert_eq!(status.tracer_pid, 0, "{tid}");
-            assert_ne!(status.blocked, !0 & !(1 << 8 | 1 << 18), "{tid}");
+            assert_eq!(status.blocked & 1 << (libc::SIGTERM - 1), 0, "{tid} blocks signals");
         }
         assert_same_maps(maps_before, &self.process.maps().unwrap());
     }

@@ -226,6 +226,10 @@ pub struct Region {
     pub ticks_per_second: u64,
     /// Ticks a second that all threads together may wait for a free chunk.
     pub wait_budget_ticks: u64,
+    /// Where libc's own allocator lies: a `free` called from there is no event.
+    pub allocator_start: u64,
+    /// Bytes of it.
+    pub allocator_bytes: u64,
     /// CPython's layout.
     pub offsets: PyOffsets,
     /// Number of `entries` in use.

@@ -7,7 +7,7 @@ use super::{PeakSite, StatsReport};
 use crate::model::EndReason;
 use crate::report::place::Place;
 use crate::report::plain::Plain;
-use crate::report::units::{bytes, count, duration};
+use crate::report::units::{bytes, count, duration, plural};
 
 /// Frames shown of a stack at the peak.
 const FRAMES: usize = 8;
@@ -68,20 +68,20 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
         true => writeln!(out, "  complete: no event lost; longest pause {pause}")?,
         false => writeln!(
             out,
-            "  INCOMPLETE: {} events lost in {} gaps, {} chunks damaged; longest pause {pause}",
-            count(lost),
-            count(report.gaps().len() as u64),
-            count(report.damaged_chunks)
+            "  INCOMPLETE: {} lost in {}, {} damaged; longest pause {pause}",
+            plural(lost, "event"),
+            plural(report.gaps().len() as u64, "gap"),
+            plural(report.damaged_chunks, "chunk")
         )?,
     }
-    for (value, text) in [
-        (report.losses.truncated_stacks, "stacks cut at the root"),
-        (report.losses.unreadable_stacks, "stacks that could not be read"),
-        (report.unresolved_codes as u64, "functions without a description"),
-        (report.stats.live.lost_frees(), "frees missing for certain: their blocks were allocated again"),
+    for (value, thing, text) in [
+        (report.losses.truncated_stacks, "stack", "cut at the root"),
+        (report.losses.unreadable_stacks, "stack", "that could not be read"),
+        (report.unresolved_codes as u64, "function", "without a description"),
+        (report.stats.live.lost_frees(), "free", "missing for certain: the block was allocated again"),
     ] {
         if value > 0 {
-            writeln!(out, "  note: {} {text}", count(value))?;
+            writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
     }
     for note in report.notes.iter().take(NOTES) {
@@ -89,7 +89,7 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
     }
     match report.notes.len().saturating_sub(NOTES) {
         0 => Ok(()),
-        more => writeln!(out, "  and {} notes more", count(more as u64)),
+        more => writeln!(out, "  and {} more", plural(more as u64, "note")),
     }
 }
 
@@ -104,7 +104,7 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
         ("  of older blocks", count(stats.live.unmatched_frees())),
         ("Bytes allocated", bytes(stats.bytes())),
         ("Peak", format!("{} after {}", bytes(peak), duration(report.nanos(at)))),
-        ("Live at the end", format!("{} in {} blocks", bytes(live), count(blocks))),
+        ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
         ("Thread stacks", bytes(stats.peak.stack_bytes())),
         ("Live over time", sparkline(stats.timeline.intervals().0)),
     ] {
@@ -160,14 +160,13 @@ fn write_top(
 fn write_site(site: &PeakSite<'_>, peak: u64, out: &mut dyn Write) -> io::Result<()> {
     let percent = site.bytes as f64 * 100.0 / peak.max(1) as f64;
     let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), Place::plain);
-    let plural = if site.blocks == 1 { "" } else { "s" };
     writeln!(out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;
-    writeln!(out, "{:24}in {} block{plural}", "", count(site.blocks))?;
+    writeln!(out, "{:24}in {}", "", plural(site.blocks, "block"))?;
     for place in site.stack.iter().skip(1).take(FRAMES - 1) {
         writeln!(out, "{:24}{}", "", place.plain())?;
     }
     match site.stack.len().saturating_sub(FRAMES) {
         0 => Ok(()),
-        more => writeln!(out, "{:24}… {} more frames", "", count(more as u64)),
+        more => writeln!(out, "{:24}… {} more", "", plural(more as u64, "frame")),
     }
 }

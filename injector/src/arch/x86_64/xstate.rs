@@ -25,7 +25,7 @@ const PKRU: u64 = 1 << 9;
 /// The xsave area for a frame, from what ptrace gave; `None` if that is none.
 pub fn for_frame(from_ptrace: &[u8]) -> Option<Vec<u8>> {
     let features = word(from_ptrace, SOFTWARE)?;
-    // The kernel keeps PKRU elsewhere and fills it in without marking it in use;
+    // The kernel keeps PKRU elsewhere and fills it in, but need not mark it in use;
     // unmarked it would be restored to "all allowed".
     let in_use = word(from_ptrace, XSTATE_BV)? | features & PKRU;
     let size = size_of(in_use);
@@ -72,6 +72,16 @@ mod tests {
         assert_eq!(area[SOFTWARE..SOFTWARE + 4], MAGIC1.to_le_bytes());
         assert_eq!(area[SOFTWARE + 16..SOFTWARE + 20], 832_u32.to_le_bytes());
         assert_eq!(area[832..], MAGIC2.to_le_bytes());
+    }
+
+    #[test]
+    fn protection_keys_count_as_in_use() {
+        let mut machine = vec![0; 16 << 10];
+        machine[SOFTWARE..SOFTWARE + 8].copy_from_slice(&(PKRU | 0b11).to_le_bytes());
+        let area = for_frame(&machine).unwrap();
+        assert_eq!(word(&area, XSTATE_BV), Some(PKRU));
+        // The mask of what is to be restored lies behind magic and size.
+        assert_eq!(word(&area, SOFTWARE + 8), Some(PKRU | 0b11));
     }
 
     #[test]

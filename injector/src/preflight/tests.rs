@@ -1,0 +1,112 @@
+//! The decision by a table, the looking on real processes.
+
+use super::*;
+use crate::process::TaskState;
+use std::process::{Command, Stdio};
+
+const OWN: &str = "/memfd:prof-payload-1 (deleted)";
+
+fn fine() -> Facts {
+    Facts {
+        pid: Pid::from_raw(42),
+        own_pid: Pid::from_raw(7),
+        kernel: (4, 14),
+        states: vec![TaskState::Zombie, TaskState::Sleeping],
+        traced_by: None,
+        owner: 1000,
+        own_uid: 1000,
+        has_capability: false,
+        yama_scope: Some(0),
+        is_permitted: true,
+        is_x86_64: Some(true),
+        seccomp: 2,
+        shadow_stack: false,
+        mappings: ["/usr/lib/libjemalloc.so.2", "/opt/qemu-tools/python3", OWN, ""].map(str::to_owned).into(),
+    }
+}
+
+#[test]
+fn each_fact_has_its_refusal() {
+    let pid = Pid::from_raw(42);
+    let gdb = TracedBy { pid: 9, name: Some("gdb".into()) };
+    type Change = fn(&mut Facts);
+    let cases: [(Change, Refusal); 19] = [
+        (|f| f.own_pid = f.pid, Refusal::Myself(pid)),
+        (|f| f.kernel = (4, 13), Refusal::OldKernel(4, 13)),
+        (|f| f.states = vec![TaskState::Zombie], Refusal::Zombie(pid)),
+        (|f| f.states.push(TaskState::Stopped), Refusal::Stopped(pid)),
+        (
+            |f| f.traced_by = Some(TracedBy { pid: 9, name: Some("gdb".into()) }),
+            Refusal::Traced { pid, by: gdb },
+        ),
+        (|f| (f.is_permitted, f.own_uid) = (false, 1001), Refusal::OtherUser { pid, owner: 1000 }),
+        (|f| (f.is_permitted, f.yama_scope) = (false, Some(1)), Refusal::Yama { pid, scope: 1 }),
+        (
+            |f| (f.is_permitted, f.own_uid, f.has_capability, f.yama_scope) = (false, 0, true, Some(3)),
+            Refusal::Yama { pid, scope: 3 },
+        ),
+        (|f| (f.is_permitted, f.own_uid) = (false, 0), Refusal::MissingCapability(pid)),
+        (|f| (f.is_permitted, f.own_uid, f.has_capability) = (false, 0, true), Refusal::NotPermitted(pid)),
+        (|f| f.is_permitted = false, Refusal::NotPermitted(pid)),
+        (|f| f.is_x86_64 = Some(false), Refusal::OtherArchitecture(pid)),
+        (|f| f.seccomp = 1, Refusal::StrictSeccomp(pid)),
+        (|f| f.shadow_stack = true, Refusal::ShadowStack(pid)),
+        (
+            |f| f.mappings.push("/usr/lib/gcc/libasan.so.8".into()),
+            Refusal::Instrumented { pid, tool: "AddressSanitizer" },
+        ),
+        (
+            |f| f.mappings.push("/usr/libexec/valgrind/vgpreload_core-amd64-linux.so".into()),
+            Refusal::Instrumented { pid, tool: "Valgrind" },
+        ),
+        (
+            |f| f.mappings.push("/usr/bin/qemu-x86_64-static".into()),
+            Refusal::Instrumented { pid, tool: "qemu user emulation" },
+        ),
+        (
+            |f| f.mappings.push("/v/memray/_memray.cpython-312-x86_64-linux-gnu.so".into()),
+            Refusal::OtherProfiler { pid, tool: "Memray" },
+        ),
+        (
+            |f| f.mappings.push("/memfd:prof-payload-2 (deleted)".into()),
+            Refusal::OtherBuild { pid, name: "/memfd:prof-payload-2".into() },
+        ),
+    ];
+    assert_eq!(fine().verdict(OWN), Ok(()));
+    for (change, expected) in cases {
+        let mut facts = fine();
+        change(&mut facts);
+        assert_eq!(facts.verdict(OWN), Err(expected));
+    }
+}
+
+#[test]
+fn what_can_be_forced_hides_nothing_that_cannot() {
+    let mut facts = fine();
+    facts.mappings = ["/v/_memray.so", "/memfd:prof-payload-2"].map(str::to_owned).into();
+    assert!(!facts.verdict(OWN).unwrap_err().can_be_forced());
+}
+
+#[test]
+fn a_refusal_is_one_line_and_names_a_tracer() {
+    let by = TracedBy { pid: 9, name: Some("g\ndb".into()) };
+    let refusal = Refusal::Traced { pid: Pid::from_raw(42), by };
+    assert_eq!(refusal.to_string(), "process 42 is already traced by g\\ndb (pid 9)");
+    assert!(refusal.hint().is_some_and(|hint| !hint.contains('\n')));
+}
+
+#[test]
+fn real_processes_are_judged() {
+    let own = check(nix::unistd::getpid(), OWN).map(|(_, refusal)| refusal);
+    assert_eq!(own, Ok(Some(Refusal::Myself(nix::unistd::getpid()))));
+    let nobody = Pid::from_raw(i32::MAX);
+    assert_eq!(check(nobody, OWN).map(|(_, refusal)| refusal), Err(Refusal::NoSuchProcess(nobody)));
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
+    let (process, refusal) = check(pid, OWN).unwrap();
+    assert_eq!(refusal, None);
+    drop(child.stdin.take());
+    assert!(process.wait_exit(std::time::Duration::from_secs(10)).unwrap());
+    assert_eq!(Facts::gather(&process).verdict(OWN), Err(Refusal::Zombie(pid)));
+    child.wait().unwrap();
+}

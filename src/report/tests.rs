@@ -1,0 +1,181 @@
+//! What reports say of a small capture: golden files with the recipe that made them.
+//!
+//! `PROF_BLESS=1 cargo test golden` writes the outputs anew. The capture itself is
+//! written only if it is not there: it stands for all files of its version.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Format, Records, StatsReport};
+use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
+use crate::capture::{Reader, Writer};
+use crate::model::{
+    CodeObject, End, EndReason, Entry, Kind, Losses, Metadata, Module, Note, NoteKind, Python, RssSample,
+    ThreadName,
+};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn lines(code: &CodeObject, offset: i32) -> u32 {
+    code.first_line + offset.max(0) as u32 / 2
+}
+
+fn stats(reader: &Reader, json: bool) -> String {
+    let report = StatsReport::new(reader, &lines, 5);
+    let mut out = Vec::new();
+    if json { report.write_json(&mut out) } else { report.write_text(&mut out) }.expect("memory");
+    String::from_utf8(out).expect("text")
+}
+
+fn parse(reader: &Reader, format: Format) -> String {
+    let mut out = Vec::new();
+    Records::new(reader, &lines, format).write(&mut out).expect("memory");
+    String::from_utf8(out).expect("text")
+}
+
+/// One of everything.
+fn recipe(writer: &mut Writer) {
+    let python =
+        Python { version: "3.12.1".into(), implementation: "cpython".into(), allocator: "pymalloc".into() };
+    let entry = Entry {
+        name: "malloc".into(),
+        module: "/lib/libc.so.6".into(),
+        way: "one byte".into(),
+        patch: "+0x9a0f0: 41 -> e9".into(),
+    };
+    let module =
+        Module { path: "/lib/libc.so.6".into(), build_id: "c0ffee".into(), start: 0x1000, end: 0x2000 };
+    let full = Metadata {
+        prof_version: "0.1.0".into(),
+        host: "web-1".into(),
+        started_unix_ns: 1_790_000_000_000_000_000,
+        libc: "glibc 2.36".into(),
+        allocator: "glibc".into(),
+        page_size: 4096,
+        python,
+        entries: vec![entry],
+        modules: vec![module],
+        ..metadata()
+    };
+    writer.metadata(&full).expect("room");
+    writer.code(&code(1, "<module>")).expect("room");
+    writer.code(&CodeObject { qualified_name: "Cache.add\x1b[31m".into(), ..code(2, "add") }).expect("room");
+    writer.thread(&ThreadName { t_ns: 1, tid: 101, serial: Some(1), name: "main".into() }).expect("room");
+    let sample = RssSample { t_ns: 1_500, resident_bytes: 10 << 20, ..RssSample::default() };
+    writer.rss(&sample).expect("room");
+    let text = "calloc was left alone".into();
+    writer.note(&Note { kind: NoteKind::Refusal, text, ..Note::default() }).expect("room");
+    put_chunk(writer, 1, &first_thread());
+    put_chunk(writer, 2, &second_thread());
+}
+
+fn first_thread() -> Chunk {
+    Chunk::new(1, 900)
+        .malloc_from(0, &[(1, 20), (2, 8)], 1_000, 0x7f00_0000_1000, 1024)
+        .malloc(1_100, 0x7f00_0000_2000, 100)
+        .realloc(1_200, 0x7f00_0000_2000, 1_210, 0x7f00_0000_3000, 5000)
+        .malloc_from(2, &[(0, -1), (9, 0)], 1_300, 0x7f00_0000_4000, 1)
+        .put(|e| {
+            e.tag(Kind::Mremap);
+            e.time(2_000);
+            e.addr(0x7f10_0000_0000);
+            e.number(8192);
+            e.time(2_010);
+            e.addr(0x7f20_0000_0000);
+            e.number(16384);
+            e.number(1);
+        })
+}
+
+fn second_thread() -> Chunk {
+    let mapping = |chunk: Chunk, kind, ticks, addr, size| {
+        chunk.put(|e| {
+            e.tag(kind);
+            e.time(ticks);
+            e.addr(addr);
+            e.number(size);
+        })
+    };
+    let chunk = mapping(Chunk::new(2, 0), Kind::ThreadStack, 950, 0x7f30_0000_0000, 8 << 20);
+    let chunk = mapping(chunk, Kind::Mmap, 1_050, 0x7f10_0000_0000, 8192);
+    let chunk = chunk.free(1_400, 0x7f00_0000_1000).free(1_450, 0x5555_0000_0000).put(|e| e.lost(3, 2));
+    mapping(chunk, Kind::Munmap, 2_100, 0x7f20_0000_0000, 4096)
+}
+
+fn end() -> End {
+    let losses = Losses { allocations: 3, frees: 2, truncated_stacks: 1, ..Losses::default() };
+    let unix_ns = 1_790_000_000_000_100_000;
+    End { reason: EndReason::TargetExited, unix_ns, events: 11, longest_pause_us: 84, losses }
+}
+
+#[test]
+fn golden_capture_of_version_1_reads_the_same() {
+    let blessing = std::env::var_os("PROF_BLESS").is_some();
+    let capture = golden("small-v1.prof");
+    if blessing && !capture.exists() {
+        let mut writer = Writer::create(&capture, false, &metadata()).expect("a place for it");
+        recipe(&mut writer);
+        writer.finish(&end()).expect("room");
+    }
+    let reader = Reader::open(&capture).expect("the golden capture");
+    for (name, text) in [
+        ("small-v1.stats.json", stats(&reader, true)),
+        ("small-v1.stats.txt", stats(&reader, false)),
+        ("small-v1.parse.jsonl", parse(&reader, Format::Json)),
+        ("small-v1.parse.txt", parse(&reader, Format::Text)),
+    ] {
+        if blessing {
+            fs::write(golden(name), &text).expect("room");
+        }
+        assert_eq!(text, fs::read_to_string(golden(name)).expect("a golden file"), "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_today_reads_like_the_golden_capture() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    recipe(&mut writer);
+    writer.finish(&end()).expect("room");
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    let expected = fs::read_to_string(golden("small-v1.parse.jsonl")).expect("a golden file");
+    assert_eq!(parse(&reader, Format::Json), expected);
+}
+
+#[test]
+fn json_is_valid_and_no_output_steers_a_terminal() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let hostile = "\x1b]0;pwned\x07\u{9b}2J\r\n\u{202e}\u{7f}\"\\";
+    let argv = vec![hostile.to_owned()];
+    writer.metadata(&Metadata { command_line: argv, host: hostile.into(), ..metadata() }).expect("room");
+    writer.code(&CodeObject { file: hostile.into(), ..code(1, hostile) }).expect("room");
+    writer.thread(&ThreadName { name: hostile.into(), ..ThreadName::default() }).expect("room");
+    writer.note(&Note { text: hostile.into(), ..Note::default() }).expect("room");
+    put_chunk(&mut writer, 1, &Chunk::new(1, 0).malloc_from(0, &[(1, 0)], 1, 16, 8));
+    writer.finish(&End::default()).expect("room");
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    let lines = parse(&reader, Format::Json);
+    for line in lines.lines() {
+        serde_json::from_str::<serde_json::Value>(line).expect(line);
+    }
+    let figures = stats(&reader, true);
+    serde_json::from_str::<serde_json::Value>(&figures).expect("valid");
+    for text in [lines, figures, stats(&reader, false), parse(&reader, Format::Text)] {
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+}
+
+#[test]
+fn an_empty_recording_has_reports_too() {
+    let scratch = Scratch::new();
+    drop(scratch.writer());
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    assert!(stats(&reader, false).contains("INCOMPLETE"));
+    let figures: serde_json::Value = serde_json::from_str(&stats(&reader, true)).expect("valid");
+    assert_eq!(figures["end_reason"], "unfinished");
+    assert_eq!(figures["allocation_size_histogram"], serde_json::json!([]));
+    assert_eq!(parse(&reader, Format::Json).lines().count(), 2, "metadata and a note");
+}
