@@ -95,14 +95,15 @@ fn take(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     if let Some(index) = search(region, slot, tid) {
         return Some(index);
     }
-    let start = machine::stamp_before() >> region.tick_shift;
+    let now = || machine::tick(region, header(region), machine::stamp_before);
+    let start = now();
     let mut waited = 0;
     let mut found = None;
     let allowed = allowance(region, start);
     while found.is_none() && waited < allowed {
         core::hint::spin_loop();
         found = search(region, slot, tid);
-        waited = (machine::stamp_before() >> region.tick_shift).saturating_sub(start);
+        waited = now().saturating_sub(start);
     }
     region.wait_spent.fetch_add(waited, Relaxed);
     header(region).losses.waited_ticks.fetch_add(waited, Relaxed);
@@ -166,10 +167,8 @@ fn begin(slot: &ThreadSlot, index: u32) {
 }
 
 fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
-    // A chunk may be taken after the event was stamped: start its clock early
-    // enough for every event whose call has not returned yet.
-    let now = machine::stamp_before() >> region.tick_shift;
-    let ticks = slot.began.get().min(now);
+    // The chunk may be taken after the event's first moment: start its clock there.
+    let ticks = slot.began.get();
     let sequence = slot.chunks.get();
     slot.chunks.set(sequence + 1);
     append(region, slot, |encoder| encoder.origin(slot.serial.get(), tid, sequence, ticks));

@@ -68,18 +68,13 @@ impl Event {
     /// The tick before a call whose moment counts from there.
     #[inline(always)]
     pub fn before(&self) -> u64 {
-        self.stamp(machine::stamp_before())
+        machine::tick(self.region, chunk::header(self.region), machine::stamp_before)
     }
 
     /// The tick after a call.
     #[inline(always)]
     pub fn after(&self) -> u64 {
-        self.stamp(machine::stamp_after())
-    }
-
-    #[inline(always)]
-    fn stamp(&self, counter: u64) -> u64 {
-        counter >> self.region.tick_shift
+        machine::tick(self.region, chunk::header(self.region), machine::stamp_after)
     }
 
     /// Whether `realloc(p, 0)` gave `p` back although it returned null.

@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__rdtscp, _rdtsc};
+use core::sync::atomic::Ordering::Relaxed;
+use prof_shared::region::{Region, SEQUENCE};
+use prof_shared::ring::Header;
 
 /// The address of this thread's control block, which is its identity.
 #[inline(always)]
@@ -57,6 +60,15 @@ pub fn stamp_after() -> u64 {
     let mut processor = 0;
     // SAFETY: checked by the attacher.
     unsafe { __rdtscp(&mut processor) }
+}
+
+/// A moment, in the ticks of the recording.
+#[inline(always)]
+pub fn tick(region: &Region, ring: &Header, counter: impl FnOnce() -> u64) -> u64 {
+    match region.tick_shift {
+        SEQUENCE => ring.sequence.fetch_add(1, Relaxed),
+        shift => counter() >> (shift & 63),
+    }
 }
 
 /// Whether the kernel knows no thread `tid` in process `pid`.

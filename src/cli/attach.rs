@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::units;
 use crate::capture::Reader;
 use crate::model::{End, EndReason};
-use crate::record::{Options, Outcome, Progress, record};
+use crate::record::{Clock, Options, Outcome, Progress, record};
 use crate::report::{Plain, StatsReport, bytes, count};
 
 /// Record every memory allocation of a running Python process.
@@ -43,6 +43,10 @@ pub(super) struct Arguments {
     /// Size of the shared ring: more survives a slow disk.
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
     ring_size: Shape,
+    /// Order events by a shared counter instead of the processor's clock; chosen by
+    /// itself where that clock is not to be trusted.
+    #[arg(long, hide_short_help = true)]
+    sequence_clock: bool,
     /// Print nothing but errors and the line that says that recording has begun.
     #[arg(short, long)]
     quiet: bool,
@@ -58,6 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         output: arguments.output.clone(),
         force: arguments.force,
         ring: arguments.ring_size,
+        clock: if arguments.sequence_clock { Clock::Sequence } else { Clock::choose() },
     };
     let signals = Signals::listen()?;
     let talk = Talk::new(arguments);

@@ -13,11 +13,12 @@
 //! After any step the target runs on by itself, and [`super::withdraw()`] finds in
 //! the target all that it needs to take the steps back.
 
+use super::clock::Clock;
 use super::islands::Islands;
 use super::register::{Register, field};
 use super::ring::Ring;
 use super::safe::call_safely;
-use super::{Error, Ground, arm, clock};
+use super::{Error, Ground, arm};
 use crate::PAYLOAD;
 use crate::cpython::Interpreter;
 use object::{Object, ObjectSymbol};
@@ -77,11 +78,12 @@ pub fn install(
     caller: &Caller,
     python: &Interpreter,
     ring_shape: ring::Shape,
+    clock: Clock,
 ) -> Result<Installed, Error> {
     let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
     let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
     let (region, pause) = RegionHandle::create(caller, shape, BUDGET)?;
-    let mut work = Work { ground, caller, python, region: &region, longest_pause: pause, tries: 0 };
+    let mut work = Work { ground, caller, python, region: &region, clock, longest_pause: pause, tries: 0 };
     let (ring, islands) = work.run(ring_shape)?;
     let (longest_pause, tries) = (work.longest_pause, work.tries);
     let detours = islands.planned().to_vec();
@@ -93,6 +95,7 @@ struct Work<'a> {
     caller: &'a Caller<'a>,
     python: &'a Interpreter,
     region: &'a RegionHandle,
+    clock: Clock,
     longest_pause: Pause,
     tries: u32,
 }
@@ -108,7 +111,7 @@ impl Work<'_> {
         let file =
             memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
         let ring = Ring::create(file, ring_shape).map_err(Error::io("making the ring"))?;
-        ring.beat(clock::now());
+        ring.beat(self.clock);
         let base = self.load(&files, ring_shape)?;
         let islands = self.build_islands(&hook_addresses(base)?)?;
         self.swap_dealloc(base, islands.planned().len())?;
@@ -125,13 +128,13 @@ impl Work<'_> {
     fn write_numbers(&self, ring: ring::Shape) -> Result<(), Error> {
         let register = self.register();
         let own_pid = self.ground.own_pid()?;
-        let rate = clock::rough_rate();
+        let rate = self.clock.rough_rate();
         register.set_half(field::CHUNK_SIZE, ring.chunk_size)?;
         register.set_half(field::CHUNK_COUNT, ring.chunk_count)?;
         register.set_word(field::RING_DATA, ring.data_offset())?;
         register.set_half(field::OWN_PID, own_pid)?;
         register.set_half(field::TID_OFFSET, super::tcb::tid_offset(self.ground, self.python)?)?;
-        register.set_half(field::TICK_SHIFT, clock::SHIFT)?;
+        register.set_half(field::TICK_SHIFT, self.clock.shift())?;
         // glibc does (malloc/malloc.c, __libc_realloc), and so do jemalloc and mimalloc.
         register.set_half(field::REALLOC_ZERO_FREES, 1)?;
         register.set_word(field::TICKS_PER_SECOND, rate)?;
@@ -354,7 +357,7 @@ fn fill(file: &File) -> Result<(), Error> {
 /// A name for the descriptor that glibc has not seen: it hands back the old
 /// library for a name that it knows.
 fn path(fd: u64) -> String {
-    let lot = clock::now() as usize % 100;
+    let lot = Clock::Counter.now() as usize % 100;
     format!("/proc/self/fd/{}{fd}", "./".repeat(lot))
 }
 

@@ -1,8 +1,9 @@
 //! What a capture says of its target.
 
+use super::Ground;
+use super::clock::Reading;
 use super::install::Installed;
 use super::session::Options;
-use super::{Ground, clock};
 use crate::cpython::Interpreter;
 use crate::model::{Clock, EndReason, Entry, Metadata, Module, Python};
 use prof_injector::process::Process;
@@ -12,12 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Describes the target.
-pub fn describe(
-    ground: &Ground,
-    python: &Interpreter,
-    options: &Options,
-    start: &clock::Reading,
-) -> Metadata {
+pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start: &Reading) -> Metadata {
     let facts = python.facts(&ground.process, &ground.maps);
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Metadata {
@@ -35,10 +31,10 @@ pub fn describe(
         allocator: allocator(ground),
         page_size: prof_shared::region::PAGE,
         clock: Clock {
-            ticks_per_second: clock::rough_rate(),
+            ticks_per_second: options.clock.rough_rate(),
             origin_ticks: start.ticks,
             origin_unix_ns: start.unix_ns,
-            shift: clock::SHIFT,
+            shift: options.clock.shift(),
         },
         options: options_of(options),
         entries: Vec::new(),
@@ -108,7 +104,7 @@ fn file_name(path: &Path) -> String {
 
 /// `prof-<name>-<pid>-<time>.prof` in the working directory; the name is the
 /// script's, or the program's.
-pub fn default_path(ground: &Ground, start: &clock::Reading) -> PathBuf {
+pub fn default_path(ground: &Ground, start: &Reading) -> PathBuf {
     let arguments = ground.process.command_line().unwrap_or_default();
     let script = arguments.iter().skip(1).find(|argument| argument.ends_with(".py"));
     let name = script.or(arguments.first()).map(|path| file_name(Path::new(path))).unwrap_or_default();

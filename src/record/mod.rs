@@ -25,6 +25,7 @@ mod spool;
 mod tcb;
 mod withdraw;
 
+pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
 

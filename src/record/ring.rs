@@ -7,6 +7,7 @@
 //! This file is the only one of the crate that touches shared memory.
 #![expect(unsafe_code)]
 
+use super::clock::Clock;
 use prof_injector::memfd;
 use prof_shared::ring::{self, ChunkHeader, Header, Shape};
 use std::fs::File;
@@ -119,9 +120,13 @@ impl Ring {
         unsafe { &*self.map.as_ptr().add(ring::TABLE_OFFSET).cast::<ChunkHeader>().add(index) }
     }
 
-    /// Tells the target that we still look, at this tick.
-    pub fn beat(&self, ticks: u64) {
-        self.header().heartbeat.store(ticks, Relaxed);
+    /// Tells the target that we still look, and sets its sequence clock.
+    pub fn beat(&self, clock: Clock) {
+        let now = clock.now();
+        if clock == Clock::Sequence {
+            self.header().sequence.fetch_max(now, Relaxed);
+        }
+        self.header().heartbeat.store(now, Relaxed);
     }
 
     /// Takes what is committed and frees the chunks that are through. Returns the

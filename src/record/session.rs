@@ -1,17 +1,20 @@
 //! One recording, from the first look at the target to the finished capture.
 
+use super::clock::{Clock, Reading};
 use super::ground::refused;
-use super::install::{Installed, install};
+use super::install::{Installed, install, payload_name};
 use super::keeper::Keeper;
 use super::metadata::{self, describe};
 use super::spool::{Item, Spool};
 use super::withdraw::{self, Found, remove};
-use super::{Error, Ground, clock};
+use super::{Error, Ground};
 use crate::capture::Writer;
 use crate::cpython::{Interpreter, Looks};
 use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, RssSample};
 use crate::record::ring::{self, Eagerness};
+use prof_injector::Pid;
 use prof_injector::call::Caller;
+use prof_injector::preflight::{self, Refusal};
 use prof_injector::tracee::Pause;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,6 +42,8 @@ pub struct Options {
     pub force: bool,
     /// The ring's size.
     pub ring: prof_shared::ring::Shape,
+    /// What moments are taken from.
+    pub clock: Clock,
 }
 
 /// What is told while recording.
@@ -86,7 +91,7 @@ pub fn record(
     let ground = clear_ground(options.pid)?;
     let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules)?;
     check_layout(&ground, &python)?;
-    let start = clock::Reading::take();
+    let start = options.clock.read();
     let mut about = describe(&ground, &python, options, &start);
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
@@ -94,7 +99,7 @@ pub fn record(
         Ok(caller) => caller,
         Err(error) => return abandon(&path, error.into()),
     };
-    let installed = match install(&ground, &caller, &python, options.ring) {
+    let installed = match install(&ground, &caller, &python, options.ring, options.clock) {
         Ok(installed) => installed,
         Err(error) => {
             take_back(options.pid);
@@ -102,12 +107,14 @@ pub fn record(
         }
     };
     metadata::add_entries(&mut about, &installed);
-    Session { ground: &ground, installed, start, about, path }.run(writer, options, stop, tell)
+    Session { ground: &ground, installed, clock: options.clock, start, about, path }
+        .run(writer, options, stop, tell)
 }
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
 /// attacher left.
 fn clear_ground(pid: i32) -> Result<Ground, Error> {
+    check(Pid::from_raw(pid), &format!("/memfd:{}", payload_name()))?;
     let ground = Ground::survey(pid)?;
     match withdraw::find(&ground)? {
         Found::Nothing => Ok(ground),
@@ -123,6 +130,15 @@ fn clear_ground(pid: i32) -> Result<Ground, Error> {
             remove(&ground, &region)?;
             Ground::survey(pid)
         }
+    }
+}
+
+/// Refuses what cannot be attached to, before the first ptrace request.
+fn check(pid: Pid, own_payload: &str) -> Result<(), Error> {
+    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint().as_deref());
+    match preflight::check(pid, own_payload) {
+        Ok((_, None)) => Ok(()),
+        Ok((_, Some(refusal))) | Err(refusal) => Err(refuse(refusal)),
     }
 }
 
@@ -158,7 +174,8 @@ fn take_back(pid: i32) {
 struct Session<'g> {
     ground: &'g Ground,
     installed: Installed,
-    start: clock::Reading,
+    clock: Clock,
+    start: Reading,
     about: Metadata,
     path: PathBuf,
 }
@@ -175,7 +192,9 @@ impl Session<'_> {
         for text in &self.installed.refused {
             spool.put(Item::Note(Note { kind: NoteKind::Refusal, text: text.clone(), ..Note::default() }));
         }
-        let notes = self.installed.refused.clone();
+        let tries = self.installed.tries;
+        let mut notes = self.installed.refused.clone();
+        notes.push(format!("a thread was at a safe point at the {tries}. look"));
         tell(Progress::Started { path: self.path.clone(), notes });
         let reason = self.watch(&spool, options, stop, tell);
         let residue = self.leave(&spool, reason);
@@ -196,7 +215,7 @@ impl Session<'_> {
         let mut keeper = Keeper::new(self.ground, self.installed.region.clone());
         loop {
             let now = Instant::now();
-            self.installed.ring.beat(clock::now());
+            self.installed.ring.beat(self.clock);
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
             let bytes = self.drain(spool, if sweep { Eagerness::Everything } else { Eagerness::Batches });
@@ -289,7 +308,7 @@ impl Session<'_> {
     }
 
     fn finish(mut self, spool: Spool, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
-        let now = clock::Reading::take();
+        let now = self.clock.read();
         self.about.clock.ticks_per_second = self.start.rate(&now) as u64;
         let finished = spool.finish();
         let end = End {

@@ -138,6 +138,7 @@ impl Work<'_> {
     }
 
     fn take_out(&mut self) -> Result<(), Error> {
+        self.region.settle(self.caller, BUDGET)?;
         self.register().set_gate(false)?;
         let entries = self.register().entries()?;
         let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();

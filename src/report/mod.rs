@@ -4,6 +4,7 @@
 //! over a terminal from them, JSON escapes them.
 
 mod json;
+mod merged;
 mod place;
 mod plain;
 mod records;

@@ -169,6 +169,27 @@ fn json_is_valid_and_no_output_steers_a_terminal() {
 }
 
 #[test]
+fn instructions_of_one_line_are_one_site() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    for id in [1, 2] {
+        writer.code(&CodeObject { first_line: 5, file: "a.py".into(), ..code(id, "again") }).expect("room");
+    }
+    let chunk = Chunk::new(1, 0)
+        .malloc_from(0, &[(1, 0)], 1, 16, 8)
+        .malloc_from(1, &[(1, 1)], 2, 32, 8)
+        .malloc_from(1, &[(2, 0)], 3, 48, 8)
+        .malloc_from(1, &[(2, 2)], 4, 64, 8);
+    put_chunk(&mut writer, 1, &chunk);
+    writer.finish(&End::default()).expect("room");
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    let report = StatsReport::new(&reader, &lines, 5);
+    let found = report.peak_sites().iter().map(|site| (site.stack[0].joined(), site.bytes, site.blocks));
+    let expected = [("again:a.py:5".to_owned(), 24, 3), ("again:a.py:6".to_owned(), 8, 1)];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn an_empty_recording_has_reports_too() {
     let scratch = Scratch::new();
     drop(scratch.writer());

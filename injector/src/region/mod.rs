@@ -191,6 +191,14 @@ impl RegionHandle {
         }
     }
 
+    /// Waits until no program runs, and clears away one that was written by an
+    /// attacher which died before any thread was sent to it.
+    pub fn settle(&self, caller: &Caller, deadline: Duration) -> Result<(), RegionError> {
+        self.wait_unused(caller, deadline)?;
+        let len = PROGRAM + offset_of!(Program, len) as u64;
+        if caller.is_busy(self)? { self.write(caller, len, &0u64.to_ne_bytes()) } else { Ok(()) }
+    }
+
     /// Waits until no thread is in a program, or on the way out of one. A program
     /// that an attacher wrote and did not live to start has nobody in it, which
     /// is believed when it has been so for a while.

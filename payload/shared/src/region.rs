@@ -53,6 +53,9 @@ pub const FRAME_COUNT: u64 = 4096;
 /// Most detours.
 pub const ENTRY_COUNT: usize = 128;
 
+/// In place of a shift: moments are taken from the ring's `sequence`.
+pub const SEQUENCE: u32 = 64;
+
 /// An offset that a version does not have.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -218,7 +221,7 @@ pub struct Region {
     pub own_pid: u32,
     /// Offset of the tid from the thread pointer.
     pub tid_offset: u32,
-    /// How far the time stamp counter is shifted to make a tick.
+    /// How far the time stamp counter is shifted to make a tick; or [`SEQUENCE`].
     pub tick_shift: u32,
     /// 1 if `realloc(p, 0)` frees `p` and returns null (glibc).
     pub realloc_zero_frees: u32,

@@ -64,6 +64,10 @@ pub struct Header {
     /// Where to look for a free chunk next.
     pub cursor: AtomicU32,
     cursor_rest: [u32; 15],
+    /// Where the processors' clocks cannot be trusted: the time in ns, as the attacher
+    /// sets it every few ms, plus one for each moment asked for since.
+    pub sequence: AtomicU64,
+    sequence_rest: [u64; 7],
     /// What was dropped or cut, in total.
     pub losses: Losses,
 }

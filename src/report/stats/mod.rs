@@ -6,9 +6,10 @@ mod text;
 use hashbrown::HashMap;
 use std::io::{self, Write};
 
+use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
 use crate::analysis::{Bin, Gap, Site, Stats};
-use crate::capture::{Events, Reader};
+use crate::capture::Reader;
 use crate::model::{EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
 
 /// Bins of the histogram of sizes.
@@ -53,9 +54,10 @@ impl<'a> StatsReport<'a> {
             stats.add(&event);
         }
         let mut places = Places::new(reader, lines);
-        let sites: Vec<(StackId, Site)> = stats.peak.sites().collect();
-        let (top_by_size, top_by_count) = top_locations(&sites, &events, &mut places, top);
-        let peak_sites = peak_sites(sites, &events, &mut places, top);
+        let merged = Merged::new(events.stacks(), &mut places);
+        let sites = merge(stats.peak.sites(), &merged);
+        let (top_by_size, top_by_count) = top_locations(&sites, &merged, top);
+        let peak_sites = peak_sites(&sites, &merged, top);
         let end = reader.end().cloned().unwrap_or_default();
         let duration_ns = metadata.clock.nanos(stats.latest());
         StatsReport {
@@ -130,56 +132,67 @@ fn by_kind(stats: &Stats) -> Vec<(Kind, u64)> {
     counts
 }
 
+/// What the stacks of one merged stack allocated together.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    bytes: u64,
+    allocations: u64,
+    peak_bytes: u64,
+    peak_blocks: u64,
+}
+
+impl Sums {
+    fn add(&mut self, more: Sums) {
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.allocations += more.allocations;
+        self.peak_bytes = self.peak_bytes.saturating_add(more.peak_bytes);
+        self.peak_blocks += more.peak_blocks;
+    }
+}
+
+impl From<Site> for Sums {
+    fn from(site: Site) -> Sums {
+        let Site { bytes, allocations, peak_bytes, peak_blocks, .. } = site;
+        Sums { bytes, allocations, peak_bytes, peak_blocks }
+    }
+}
+
+fn merge(sites: impl Iterator<Item = (StackId, Site)>, merged: &Merged<'_>) -> HashMap<StackId, Sums> {
+    let mut sums: HashMap<StackId, Sums> = HashMap::new();
+    for (stack, site) in sites {
+        sums.entry(merged.of(stack)).or_default().add(site.into());
+    }
+    sums
+}
+
 type Top<'a> = Vec<(Option<Place<'a>>, u64)>;
 
 /// The locations (`None`: no Python) that allocated most bytes, and most often.
-fn top_locations<'a>(
-    sites: &[(StackId, Site)],
-    events: &Events<'_>,
-    places: &mut Places<'a>,
-    top: usize,
-) -> (Top<'a>, Top<'a>) {
-    let mut by_frame: HashMap<_, (u64, u64)> = HashMap::new();
-    for (stack, site) in sites {
-        add(by_frame.entry(events.stacks().leaf(*stack)).or_default(), (site.bytes, site.allocations));
+fn top_locations<'a>(sites: &HashMap<StackId, Sums>, merged: &Merged<'a>, top: usize) -> (Top<'a>, Top<'a>) {
+    let mut by_place: HashMap<Option<&Place<'a>>, Sums> = HashMap::new();
+    for (&stack, sums) in sites {
+        by_place.entry(merged.leaf(stack)).or_default().add(*sums);
     }
-    let mut by_place: HashMap<Option<Place<'a>>, (u64, u64)> = HashMap::new();
-    for (frame, sums) in by_frame {
-        add(by_place.entry(frame.map(|frame| places.place(frame))).or_default(), sums);
-    }
-    let all: Vec<_> = by_place.into_iter().collect();
-    let by = |pick: fn(&(u64, u64)) -> u64| {
-        let values = all.iter().map(|(place, sums)| (place.clone(), pick(sums))).filter(|entry| entry.1 > 0);
-        largest(values.collect(), top)
-    };
-    (by(|sums| sums.0), by(|sums| sums.1))
-}
-
-fn add(to: &mut (u64, u64), (bytes, count): (u64, u64)) {
-    to.0 = to.0.saturating_add(bytes);
-    to.1 += count;
+    let by = |pick: fn(&Sums) -> u64| largest(by_place.iter().map(|(place, sums)| (*place, pick(sums))), top);
+    (by(|sums| sums.bytes), by(|sums| sums.allocations))
 }
 
 /// Most first; equals by name, so that the order is the same every time.
-fn largest<T: Ord>(mut entries: Vec<(T, u64)>, top: usize) -> Vec<(T, u64)> {
+fn largest<'p, 'a: 'p>(all: impl Iterator<Item = (Option<&'p Place<'a>>, u64)>, top: usize) -> Top<'a> {
+    let mut entries: Vec<_> = all.filter(|(_, value)| *value > 0).collect();
     entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     entries.truncate(top);
-    entries
+    entries.into_iter().map(|(place, value)| (place.cloned(), value)).collect()
 }
 
-fn peak_sites<'a>(
-    mut sites: Vec<(StackId, Site)>,
-    events: &Events<'_>,
-    places: &mut Places<'a>,
-    top: usize,
-) -> Vec<PeakSite<'a>> {
-    sites.retain(|(_, site)| site.peak_bytes > 0);
-    sites.sort_by_key(|(stack, site)| (std::cmp::Reverse(site.peak_bytes), *stack));
-    sites.truncate(top);
-    let resolve = |(stack, site): (StackId, Site)| PeakSite {
-        bytes: site.peak_bytes,
-        blocks: site.peak_blocks,
-        stack: events.stacks().frames(stack).map(|frame| places.place(frame)).collect(),
+fn peak_sites<'a>(sites: &HashMap<StackId, Sums>, merged: &Merged<'a>, top: usize) -> Vec<PeakSite<'a>> {
+    let mut held: Vec<_> = sites.iter().filter(|(_, sums)| sums.peak_bytes > 0).collect();
+    held.sort_by_key(|(stack, sums)| (std::cmp::Reverse(sums.peak_bytes), **stack));
+    held.truncate(top);
+    let resolve = |(stack, sums): (&StackId, &Sums)| PeakSite {
+        bytes: sums.peak_bytes,
+        blocks: sums.peak_blocks,
+        stack: merged.frames(*stack).cloned().collect(),
     };
-    sites.into_iter().map(resolve).collect()
+    held.into_iter().map(resolve).collect()
 }

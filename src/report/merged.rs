@@ -1,0 +1,68 @@
+//! Stacks as people see them: two instructions on one line are one place, and so
+//! are two code objects made of the same source.
+
+use hashbrown::HashMap;
+
+use super::place::{Place, Places};
+use crate::model::{CodeId, Frame, StackId, Stacks};
+
+/// The stacks of a capture by place instead of by instruction.
+pub(super) struct Merged<'a> {
+    places: Vec<Place<'a>>,
+    /// With the index of a place for the code of each frame.
+    stacks: Stacks,
+    /// By the id of the original stack.
+    merged: Vec<StackId>,
+}
+
+impl<'a> Merged<'a> {
+    /// Takes all stacks of `raw`.
+    pub fn new(raw: &Stacks, places: &mut Places<'a>) -> Merged<'a> {
+        let mut numbers = Numbers::default();
+        let mut stacks = Stacks::new();
+        let mut merged = vec![StackId::EMPTY; raw.len()];
+        // Parents come before their children.
+        for id in 1..raw.len() {
+            let stack = StackId(id as u32);
+            let (Some(parent), Some(frame)) = (raw.parent(stack), raw.leaf(stack)) else { continue };
+            let code = CodeId(numbers.of(frame, places));
+            merged[id] = stacks.push(merged[parent.0 as usize], Frame { code, offset: 0 });
+        }
+        Merged { places: numbers.places, stacks, merged }
+    }
+
+    /// What became of an original stack.
+    pub fn of(&self, original: StackId) -> StackId {
+        self.merged.get(original.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// The place of a merged stack's leaf.
+    pub fn leaf(&self, stack: StackId) -> Option<&Place<'a>> {
+        self.stacks.leaf(stack).map(|frame| &self.places[frame.code.0 as usize])
+    }
+
+    /// The places of a merged stack, leaf first.
+    pub fn frames(&self, stack: StackId) -> impl Iterator<Item = &Place<'a>> {
+        self.stacks.frames(stack).map(|frame| &self.places[frame.code.0 as usize])
+    }
+}
+
+/// Numbers for places.
+#[derive(Default)]
+struct Numbers<'a> {
+    places: Vec<Place<'a>>,
+    by_place: HashMap<Place<'a>, u32>,
+    by_frame: HashMap<Frame, u32>,
+}
+
+impl<'a> Numbers<'a> {
+    fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> u32 {
+        *self.by_frame.entry(frame).or_insert_with(|| {
+            let place = places.place(frame);
+            *self.by_place.entry(place.clone()).or_insert_with(|| {
+                self.places.push(place);
+                self.places.len() as u32 - 1
+            })
+        })
+    }
+}
