@@ -16,6 +16,30 @@ pub(super) fn tell(error: &anyhow::Error) -> ExitCode {
     if is_refusal { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
 }
 
+/// Tells what is wrong with the arguments, or prints the help that was asked for.
+pub(super) fn tell_usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    if matches!(error.kind(), DisplayHelp | DisplayVersion) {
+        // A reader that went away has what it wanted.
+        let _broken_pipe = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        let _broken_pipe = error.print();
+        return ExitCode::from(USAGE);
+    }
+    let text = error.to_string();
+    // The first paragraph is the error, over several lines if it lists what is missing.
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let line: Vec<&str> = first.lines().map(str::trim).collect();
+    eprintln!("prof: {}", Plain(&line.join(" ")));
+    eprintln!("hint: `prof --help` and `prof COMMAND --help` show what is possible");
+    ExitCode::from(USAGE)
+}
+
+/// The exit code for arguments that make no sense.
+const USAGE: u8 = 2;
+
 /// The error and its causes, as far as they say something new.
 fn line(error: &anyhow::Error) -> String {
     let mut line = String::new();
