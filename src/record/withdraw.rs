@@ -12,6 +12,7 @@
 use super::arm;
 use super::ground::refused;
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
+use super::lock::{Lock, in_use};
 use super::look::anybody_in;
 use super::register::{Register, field};
 use super::safe::call_safely;
@@ -48,34 +49,26 @@ pub struct Left {
     pub longest_pause: Pause,
 }
 
-/// Whether a recording is in the target, and of whom.
-pub enum Found {
-    /// Nothing of ours.
-    Nothing,
-    /// A region whose attacher is gone.
-    Remains(RegionHandle),
-    /// A region whose attacher lives.
-    InUse,
-    /// A region of another build's layout.
-    OtherBuild(u32),
-}
-
-/// Looks for what an attacher may have left.
-pub fn find(ground: &Ground) -> Result<Found, Error> {
-    let Some(region) = RegionHandle::find(&ground.process, &ground.maps) else { return Ok(Found::Nothing) };
-    match region.progress() {
-        Progress::OtherLayout(layout) => Ok(Found::OtherBuild(layout)),
-        Progress::Unfinished => Ok(Found::Remains(region)),
-        Progress::Complete(_) => {
-            let owned = owner(ground, &region)?;
-            Ok(if owned { Found::InUse } else { Found::Remains(region) })
-        }
+/// Looks at process `pid` and takes its lock. Gives what a dead attacher left there,
+/// and refuses what is somebody else's.
+pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
+    let ground = Ground::survey(pid)?;
+    let lock = Lock::take(&ground)?;
+    let region = RegionHandle::find(&ground.process, &ground.maps);
+    match region.as_ref().map(RegionHandle::progress) {
+        Some(Progress::OtherLayout(layout)) => Err(refused(
+            format!("another build of prof (layout {layout}) is in process {pid}"),
+            Some("run `prof detach` of that build first"),
+        )),
+        Some(Progress::Complete(_)) if has_owner(&ground, region.as_ref())? => Err(in_use(&ground)),
+        _ => Ok((ground, lock, region)),
     }
 }
 
 /// Whether somebody alive holds the ring. A child of a recorded process has all of
 /// it too, but nobody records the child.
-fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
+fn has_owner(ground: &Ground, region: Option<&RegionHandle>) -> Result<bool, Error> {
+    let Some(region) = region else { return Ok(false) };
     let memory = ground.process.memory();
     let header = region.at(HEADER);
     let ring = memory.read_u64(header + offset_of!(Region, ring) as u64);
@@ -94,18 +87,15 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
 
 /// Takes everything out of process `pid` that is ours; `None` if nothing was.
 pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
-    let ground = Ground::survey(pid)?;
-    match find(&ground)? {
-        Found::Nothing => Ok(None),
-        Found::InUse => Err(refused(
-            format!("a recording of process {pid} is running"),
-            Some("end it where it was started; its end removes everything"),
-        )),
-        Found::OtherBuild(layout) => Err(refused(
-            format!("another build of prof (layout {layout}) is in process {pid}"),
-            Some("run `prof detach` of that build"),
-        )),
-        Found::Remains(region) => remove(&ground, &region).map(Some),
+    let (ground, _lock, remains) = open(pid)?;
+    remains.map(|region| remove(&ground, &region)).transpose()
+}
+
+/// After a step of getting in that failed: takes back those before it. What fails
+/// here stays inert, and `prof detach` tries again.
+pub fn take_back(ground: &Ground, region: &RegionHandle) {
+    if let Ok(ground) = Ground::survey(ground.process.pid().as_raw()) {
+        let _stays_inert = remove(&ground, region);
     }
 }
 
