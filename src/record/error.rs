@@ -92,8 +92,12 @@ impl Error {
     }
 }
 
-impl From<NotPython> for Error {
-    fn from(error: NotPython) -> Error {
-        Error::Refused { why: error.to_string(), hint: error.hint().map(str::to_owned) }
+impl Error {
+    /// What speaks against process `pid`.
+    pub fn not_python(pid: i32) -> impl FnOnce(NotPython) -> Error {
+        move |error| Error::Refused {
+            why: format!("process {pid} cannot be recorded: {error}"),
+            hint: error.hint().map(str::to_owned),
+        }
     }
 }

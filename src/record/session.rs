@@ -93,7 +93,8 @@ pub struct Company<'a> {
 /// Records until somebody wants it to stop, or one of the other ends comes.
 pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
     let ground = clear_ground(options.pid)?;
-    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules)?;
+    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
+    let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
     let start = options.clock.read();
     let mut about = describe(&ground, &python, options, &start);
