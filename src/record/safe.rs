@@ -104,16 +104,19 @@ impl<'g> Judge<'g> {
 
     /// Whether a stopped thread is outside of `code` and will not return there: no
     /// word of its stack points there, or the stack was walked to its end and
-    /// shows that such words are stale.
-    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>]) -> bool {
+    /// shows that such words are stale. `walk` wants the walk in any case: a handler
+    /// on an alternate stack hides the stack that it interrupted from a scan.
+    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>], walk: bool) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if holds(code, registers.rip) {
+        if about_to_enter(&registers, code) {
             return false;
         }
         let memory = self.ground.process.memory();
-        if words(&memory, &self.maps, registers.rsp)
-            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
-        {
+        let is_clean = || {
+            words(&memory, &self.maps, registers.rsp)
+                .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
+        };
+        if !walk && is_clean() {
             return true;
         }
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
@@ -129,4 +132,13 @@ impl<'g> Judge<'g> {
         let look = Look { regs, memory: &memory, maps: &self.maps, accept_stale };
         Ok(self.forbidden.judge(&look, |pc| self.unwinder.row(pc)) == Verdict::Safe)
     }
+}
+
+/// Whether the next instruction is in `code`, or may call it by a register: a
+/// function pointer (`tp_dealloc`) is loaded before it is called.
+fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>]) -> bool {
+    let r = registers;
+    let scratch = [r.rip, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
+    let kept = [r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15];
+    scratch.iter().chain(&kept).any(|&word| holds(code, word))
 }
