@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Replace the file if it exists.
     #[arg(short, long)]
     force: bool,
-    /// Size of the shared ring: more survives a slow disk.
+    /// Size of the shared ring: a larger one survives a slow disk longer.
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
     ring_size: Shape,
     /// Order events by a shared counter instead of the processor's clock; chosen by
