@@ -15,6 +15,7 @@
 mod dsl;
 
 mod chroot;
+mod cpython;
 mod detach;
 mod errors;
 mod exactness;

@@ -11,11 +11,10 @@ fn play(python: &str, scenario: &str) -> BTreeMap<u64, Vec<Frame>> {
     let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
     target.ask(scenario);
     let capture = recording.interrupt().capture();
+    capture.is_complete();
     target.ask("write");
     let seen = witnessed(&target);
     target.finish();
-
-    capture.is_complete();
     for (size, stack) in &seen {
         assert_eq!(&capture.one(*size).stack, stack, "the stack of {size} bytes");
     }

@@ -153,11 +153,12 @@ impl Capture {
         assert!(live.is_empty(), "the helper frees everything, yet live: {live:x?}");
     }
 
-    /// The only event of this size.
+    /// The only allocation of this size.
     #[track_caller]
     pub fn one(&self, size: u64) -> &Event {
-        let found: Vec<_> = self.events.iter().filter(|event| event.size == size).collect();
-        let [event] = found[..] else { panic!("{} events of {size} bytes: {found:?}", found.len()) };
+        let allocates = |event: &&Event| event.size == size && event.kind != "munmap";
+        let found: Vec<_> = self.events.iter().filter(allocates).collect();
+        let [event] = found[..] else { panic!("{} allocations of {size} bytes: {found:?}", found.len()) };
         event
     }
 }

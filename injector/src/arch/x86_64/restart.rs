@@ -59,13 +59,14 @@ pub fn restart_of(number: u64, args: &[u64; 6]) -> Restart {
 }
 
 /// Calls that the kernel does not restart by their arguments, but that may be
-/// begun anew: they wait without limit, or up to a moment rather than for a time.
+/// begun anew: they wait without limit, not at all, or up to a moment rather than
+/// for a time.
 fn has_no_relative_limit(number: u64, args: &[u64; 6]) -> bool {
     const FUTEX_COMMAND: u64 = 127;
-    let negative = |arg: u64| (arg as i32) < 0;
+    let no_time = |millis: u64| (millis as i32) <= 0;
     match number as i64 {
-        libc::SYS_poll => negative(args[2]),
-        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => negative(args[3]),
+        libc::SYS_poll => no_time(args[2]),
+        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => no_time(args[3]),
         libc::SYS_epoll_pwait2 | libc::SYS_semtimedop => args[3] == 0,
         libc::SYS_rt_sigtimedwait => args[2] == 0,
         libc::SYS_io_getevents => args[4] == 0,
@@ -126,6 +127,7 @@ mod tests {
             (libc::SYS_nanosleep, -516, [0; 6], as_is(-4)),
             (libc::SYS_poll, -516, [0, 1, 600, 0, 0, 0], as_is(-4)),
             (libc::SYS_poll, -516, [0, 1, FOREVER, 0, 0, 0], anew(libc::SYS_poll)),
+            (libc::SYS_poll, -516, [0, 1, 0, 0, 0, 0], anew(libc::SYS_poll)),
             (libc::SYS_futex, -516, [0, 128, 0, 1, 0, 0], as_is(-4)),
             (libc::SYS_futex, -516, [0, 9 | 128 | 256, 0, 1, 0, 0], anew(libc::SYS_futex)),
             (libc::SYS_epoll_wait, -4, [3, 0, 1, FOREVER, 0, 0], anew(libc::SYS_epoll_wait)),

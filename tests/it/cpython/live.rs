@@ -1,6 +1,7 @@
 //! Stacks read from outside against what the interpreter itself says of them.
 
-use crate::targets::{Target, pythons, script};
+use super::targets::{Target, script};
+use crate::dsl::{interpreter, python_tests};
 use prof::cpython::{Frame, Looks, Thread};
 use std::path::Path;
 use std::process::Command;
@@ -19,14 +20,14 @@ fn thread_with<'a>(threads: &'a [Thread], name: &str) -> &'a Thread {
     threads.iter().find(of_name).unwrap_or_else(|| panic!("no thread in {name}: {threads:#?}"))
 }
 
-fn run(python: &Path, script_name: &str) -> Target {
+fn start(python: &Path, script_name: &str) -> Target {
     Target::start(Command::new(python).arg("-I").arg(script(script_name)))
 }
 
-#[test]
-fn every_frame_has_the_line_that_the_interpreter_says() {
-    for python in pythons() {
-        let mut target = run(&python, "cases.py");
+python_tests! { all:
+    fn every_frame_has_the_line_that_the_interpreter_says(python) {
+        let python = interpreter(python);
+        let mut target = start(python, "cases.py");
         let cases: Vec<String> = serde_json::from_str(&target.line()).expect("the cases");
         let interpreter = target.interpreter();
         for (fd, case) in (100..).zip(&cases) {
@@ -42,12 +43,10 @@ fn every_frame_has_the_line_that_the_interpreter_says() {
         }
         assert_eq!(target.line(), "done");
     }
-}
 
-#[test]
-fn threads_of_subinterpreters_are_walked() {
-    for python in pythons() {
-        let mut target = run(&python, "subinterpreter.py");
+    fn threads_of_subinterpreters_are_walked(python) {
+        let python = interpreter(python);
+        let mut target = start(python, "subinterpreter.py");
         target.line();
         target.wait_for_read(100);
         let threads = target.interpreter().threads(&target.memory()).expect("a walk");
@@ -55,12 +54,10 @@ fn threads_of_subinterpreters_are_walked() {
         assert_eq!((inner.frames[0].line, inner.frames[1].line), (4, 6), "{}", python.display());
         assert!(thread_with(&threads, "outer").damage.is_none());
     }
-}
 
-#[test]
-fn the_finalizing_word_is_set_at_the_end() {
-    for python in pythons() {
-        let mut target = run(&python, "ending.py");
+    fn the_finalizing_word_is_set_at_the_end(python) {
+        let python = interpreter(python);
+        let mut target = start(python, "ending.py");
         target.line();
         let finalizing = target.interpreter().offsets().finalizing;
         target.say("end");
@@ -68,12 +65,10 @@ fn the_finalizing_word_is_set_at_the_end() {
         let word = target.memory().read_u64(finalizing).expect("readable");
         assert_ne!(word, 0, "{}", python.display());
     }
-}
 
-#[test]
-fn a_native_id_is_the_tid() {
-    for python in pythons() {
-        let mut target = run(&python, "ending.py");
+    fn a_native_id_is_the_tid(python) {
+        let python = interpreter(python);
+        let mut target = start(python, "ending.py");
         target.line();
         let threads = target.interpreter().threads(&target.memory()).expect("a walk");
         let ids: Vec<_> = threads.iter().filter_map(|thread| thread.native_id).collect();

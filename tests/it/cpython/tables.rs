@@ -1,7 +1,9 @@
 //! Line tables of real code against the interpreter's own decoding.
 
-use crate::targets::{pythons, script};
+use super::targets::script;
+use crate::dsl::{interpreter, python_tests};
 use prof::cpython::{Version, line};
+use std::path::Path;
 use std::process::Command;
 
 type Described = (String, u32, String, Vec<(i32, i32, Option<u32>)>);
@@ -12,18 +14,18 @@ fn bytes(hex: &str) -> Vec<u8> {
     pairs.iter().map(|pair| byte(pair).expect("hex")).collect()
 }
 
-fn run(python: &std::path::Path, arguments: &[&str]) -> String {
+fn output_of(python: &Path, arguments: &[&str]) -> String {
     let output = Command::new(python).arg("-IWignore").args(arguments).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-#[test]
-fn every_instruction_has_the_line_that_the_interpreter_says() {
-    for python in pythons() {
-        let version = run(&python, &["-c", "import platform; print(platform.python_version(), end='')"]);
+python_tests! { all:
+    fn every_instruction_has_the_line_that_the_interpreter_says(python) {
+        let python = interpreter(python);
+        let version = output_of(python, &["-c", "import platform; print(platform.python_version(), end='')"]);
         let version = Version::parse(&version).unwrap_or_else(|| panic!("{version}"));
-        let tables = run(&python, &[script("tables.py").to_str().expect("UTF-8")]);
+        let tables = output_of(python, &[script("tables.py").to_str().expect("UTF-8")]);
         let mut instructions = 0;
         for text in tables.lines() {
             let (name, first, table, ranges): Described = serde_json::from_str(text).expect("a description");

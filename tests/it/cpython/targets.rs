@@ -1,40 +1,16 @@
-//! The interpreters to test with, and children that run a script.
+//! Children that run a script and are looked at from outside.
 
+use crate::dsl::{program, until};
 use prof::cpython::Interpreter;
 use prof_injector::Pid;
 use prof_injector::process::{Memory, Process};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Every interpreter found: those below `$PROF_PYTHONS` (default
-/// `~/.pyenv/versions`) and the system's. Says which are not there.
-pub fn pythons() -> Vec<PathBuf> {
-    let home = std::env::var_os("HOME").unwrap_or_default();
-    let versions = std::env::var_os("PROF_PYTHONS").map(PathBuf::from);
-    let versions = versions.unwrap_or_else(|| Path::new(&home).join(".pyenv/versions"));
-    let mut found = vec![];
-    for minor in 8..=13 {
-        let name = format!("3.{minor}.");
-        let entries = std::fs::read_dir(&versions).into_iter().flatten().flatten();
-        let of_minor = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&name));
-        let before = found.len();
-        found.extend(of_minor.map(|entry| entry.path().join("bin/python3")).filter(|python| python.exists()));
-        if found.len() == before {
-            eprintln!("skipped: no CPython 3.{minor} below {}", versions.display());
-        }
-    }
-    match Path::new("/usr/bin/python3").exists() {
-        true => found.push("/usr/bin/python3".into()),
-        false => eprintln!("skipped: no /usr/bin/python3"),
-    }
-    assert!(!found.is_empty(), "no interpreter at all");
-    found
-}
-
-/// A script of this directory.
+/// A script for these tests.
 pub fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cpython").join(name)
+    program("cpython").join(name)
 }
 
 /// A running script that is talked to in lines; killed when dropped.
@@ -92,13 +68,9 @@ impl Target {
     /// Waits until its main thread is blocked in `read` of `fd`.
     pub fn wait_for_read(&self, fd: u32) {
         let blocked = format!("0 {fd:#x} ");
-        loop {
-            let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid()));
-            if call.expect("the target runs").starts_with(&blocked) {
-                return;
-            }
-            std::thread::yield_now();
-        }
+        let file = format!("/proc/{}/syscall", self.pid());
+        let call = || std::fs::read_to_string(&file).expect("the target runs");
+        until("it is blocked in a read", || call().starts_with(&blocked).then_some(()));
     }
 }
 
