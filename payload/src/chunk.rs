@@ -128,7 +128,7 @@ fn allowance(region: &Region, now: u64) -> u64 {
 /// One round over the chunk headers.
 fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     let ring = header(region);
-    if ring.owner.load(Relaxed) & ring::OWNER_DIED != 0 {
+    if !has_owner(region) {
         return None;
     }
     let cursor = ring.cursor.load(Relaxed);
@@ -215,8 +215,9 @@ pub fn lose(region: &Region, slot: &ThreadSlot, purpose: Purpose) {
     own.set(own.get() + 1);
 }
 
-/// Whether the attacher still lives, as far as the kernel knows.
+/// Whether an attacher holds the ring: not one that died, which the kernel marks,
+/// nor one that let go of it (0).
 #[inline(always)]
 pub fn has_owner(region: &Region) -> bool {
-    header(region).owner.load(Acquire) & ring::OWNER_DIED == 0
+    header(region).owner.load(Acquire).wrapping_sub(1) < ring::OWNER_DIED - 1
 }

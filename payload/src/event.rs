@@ -16,6 +16,9 @@ use prof_shared::kind::Kind;
 use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, TRUNCATED};
 use prof_shared::region::{ABSENT, Entry, Frame, GATE, HEADER, HIDDEN, Region, ThreadSlot, inside, ip_form};
 
+/// So far below a hook are the calls that the hooked function itself makes.
+const NEAR: u64 = 16 << 10;
+
 /// The right to record one event. Dropping it leaves the hook.
 pub struct Event {
     region: &'static Region,
@@ -162,12 +165,13 @@ impl Event {
         is_open(core::ptr::from_ref(self.region) as u64) && self.slot.turn.get() == self.turn
     }
 
-    /// Publishes, unless a fork or a jump out of a signal handler came between.
+    /// Publishes, unless a fork or a jump out of a signal handler came between. A
+    /// forked child does not touch the ring: its chunk is the parent's.
     #[inline(always)]
     fn publish(&self) {
         if self.is_current() {
             chunk::commit(self.region, self.slot);
-        } else {
+        } else if is_open(core::ptr::from_ref(self.region) as u64) {
             forget(self.region, self.slot);
         }
     }
@@ -199,7 +203,7 @@ fn is_open(region: u64) -> bool {
 #[cold]
 #[inline(never)]
 fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32) -> bool {
-    if machine::stack_pointer() > slot.entry_sp.get() {
+    if is_abandoned(slot.entry_sp.get(), machine::stack_pointer()) {
         forget(region, slot);
         return true;
     }
@@ -207,6 +211,21 @@ fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32) -> bool {
         chunk::header(region).losses.nested.fetch_add(1, Relaxed);
     }
     false
+}
+
+/// Whether the frame that was at `entry` is gone, seen from `now`: left by a jump out
+/// of a signal handler. On which stack both are decides where one is the alternate.
+fn is_abandoned(entry: u64, now: u64) -> bool {
+    // The usual case needs no look: a function that calls another one.
+    if entry.wrapping_sub(now) < NEAR {
+        return false;
+    }
+    let alternate = machine::alternate_stack();
+    match (alternate.contains(&entry), alternate.contains(&now)) {
+        (false, true) => false,
+        (true, false) => true,
+        _ => now > entry,
+    }
 }
 
 /// Drops the open chunk behind what is committed, and the remembered stack.

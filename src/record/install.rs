@@ -18,6 +18,7 @@ use super::islands::Islands;
 use super::register::{Register, field};
 use super::ring::Ring;
 use super::safe::call_safely;
+use super::withdraw::take_back;
 use super::{Error, Ground, arm};
 use crate::PAYLOAD;
 use crate::cpython::Interpreter;
@@ -73,7 +74,7 @@ pub fn payload_name() -> String {
     format!("{PAYLOAD_NAME}{:08x}", crc32fast::hash(PAYLOAD))
 }
 
-/// Puts everything in place and opens the gate.
+/// Puts everything in place and opens the gate. After an error all is as before.
 pub fn install(
     ground: &Ground,
     caller: &Caller,
@@ -85,7 +86,13 @@ pub fn install(
     let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
     let (region, pause) = RegionHandle::create(caller, shape, BUDGET)?;
     let mut work = Work { ground, caller, python, region: &region, clock, longest_pause: pause, tries: 0 };
-    let (ring, islands) = work.run(ring_shape)?;
+    let (ring, islands) = match work.run(ring_shape) {
+        Ok(done) => done,
+        Err(error) => {
+            take_back(ground, &region);
+            return Err(error);
+        }
+    };
     let (longest_pause, tries) = (work.longest_pause, work.tries);
     let detours = islands.planned().to_vec();
     Ok(Installed { region, ring, detours, refused: islands.refused, longest_pause, tries })

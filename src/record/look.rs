@@ -27,18 +27,20 @@ pub struct Looked {
     pub longest_pause: Pause,
 }
 
-/// Looks for a thread in `code`.
-pub fn anybody_in(ground: &Ground, code: &[Range<u64>]) -> Result<Looked, Error> {
+/// Looks for a thread in `code`. Those of `claiming` say that they are: they are
+/// believed to be outside only if their stack was walked to its end.
+pub fn anybody_in(ground: &Ground, code: &[Range<u64>], claiming: &[Tid]) -> Result<Looked, Error> {
     let mut judge = Judge::new(ground, code)?;
     let maps = ground.maps_now()?;
     let mut looked = Looked::default();
     for tid in ground.process.tasks().map_err(Error::io("listing the target's threads"))? {
-        if is_outside(ground, &maps, tid, code) {
+        let claims = claiming.contains(&tid);
+        if !claims && is_outside(ground, &maps, tid, code) {
             continue;
         }
         let stopped = Tracer::run(|tracer| -> Result<(bool, Pause), TraceError> {
             let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
-            let is_out = judge.is_outside(&stopped, code);
+            let is_out = judge.is_outside(&stopped, code, claims);
             Ok((is_out, stopped.detach()?))
         });
         match stopped {

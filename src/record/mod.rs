@@ -15,6 +15,7 @@ mod ground;
 mod install;
 mod islands;
 mod keeper;
+mod lock;
 mod look;
 mod metadata;
 mod register;

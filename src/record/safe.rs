@@ -5,10 +5,10 @@ use super::look::{holds, words};
 use super::{Error, Ground};
 use crate::native::Unwinder;
 use prof_injector::call::{CallError, Caller, Unsuitable};
-use prof_injector::process::Maps;
+use prof_injector::process::{Maps, Tid};
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{Forbidden, Look, Verdict};
-use prof_injector::tracee::{Pause, Stopped};
+use prof_injector::tracee::{Fitness, Pause, Stopped, choose};
 use prof_shared::region::Step;
 use prof_shared::row::{End, Regs};
 use std::collections::HashSet;
@@ -22,6 +22,8 @@ const RUN_DEADLINE: Duration = Duration::from_secs(10);
 /// After so many tries words that are shown to be stale no longer count.
 const PATIENCE: u32 = 8;
 
+/// How often the leader is looked at before the others are.
+const LEADER_TRIES: u32 = 3;
 /// Most frames walked.
 const FRAME_LIMIT: usize = 10_000;
 
@@ -48,7 +50,7 @@ pub fn call_safely(
     let mut judge = Judge::new(ground, extra)?;
     let mut tries = 0;
     let mut seen = HashSet::new();
-    let flight = caller.on_some_thread(SEARCH_BUDGET, |stopped| {
+    let mut launch = |stopped: Stopped<'_>| {
         tries += 1;
         let registers = stopped.registers()?;
         // A thread that has not moved keeps its stale words for ever.
@@ -57,9 +59,26 @@ pub fn call_safely(
             true => caller.run_program(stopped, region, steps, text),
             false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
         }
-    })?;
+    };
+    let flight = match on_leader(ground, caller, &mut launch) {
+        Some(flight) => flight,
+        None => caller.on_some_thread(SEARCH_BUDGET, launch)?,
+    };
     let (results, pause) = caller.land_program(flight, RUN_DEADLINE)?;
     Ok(Called { results, pause, tries })
+}
+
+/// Tries the leader first: malloc has memory for it already, while a call in a
+/// thread that never allocated would leave a new arena behind.
+fn on_leader<T: Send>(
+    ground: &Ground,
+    caller: &Caller,
+    mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
+) -> Option<T> {
+    let leader = Tid(ground.process.pid().as_raw());
+    let is_fit = |(tid, fitness): &(Tid, Fitness)| *tid == leader && *fitness != Fitness::Interrupts;
+    choose(&ground.process).ok()?.iter().find(|thread| is_fit(thread))?;
+    (0..LEADER_TRIES).find_map(|_| caller.on_thread(leader, &mut launch).ok())
 }
 
 /// Judges stopped threads.
@@ -85,16 +104,19 @@ impl<'g> Judge<'g> {
 
     /// Whether a stopped thread is outside of `code` and will not return there: no
     /// word of its stack points there, or the stack was walked to its end and
-    /// shows that such words are stale.
-    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>]) -> bool {
+    /// shows that such words are stale. `walk` wants the walk in any case: a handler
+    /// on an alternate stack hides the stack that it interrupted from a scan.
+    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>], walk: bool) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if holds(code, registers.rip) {
+        if about_to_enter(&registers, code) {
             return false;
         }
         let memory = self.ground.process.memory();
-        if words(&memory, &self.maps, registers.rsp)
-            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
-        {
+        let is_clean = || {
+            words(&memory, &self.maps, registers.rsp)
+                .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
+        };
+        if !walk && is_clean() {
             return true;
         }
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
@@ -110,4 +132,13 @@ impl<'g> Judge<'g> {
         let look = Look { regs, memory: &memory, maps: &self.maps, accept_stale };
         Ok(self.forbidden.judge(&look, |pc| self.unwinder.row(pc)) == Verdict::Safe)
     }
+}
+
+/// Whether the next instruction is in `code`, or may call it by a register: a
+/// function pointer (`tp_dealloc`) is loaded before it is called.
+fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>]) -> bool {
+    let r = registers;
+    let scratch = [r.rip, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
+    let kept = [r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15];
+    scratch.iter().chain(&kept).any(|&word| holds(code, word))
 }

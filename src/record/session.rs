@@ -4,9 +4,10 @@ use super::clock::{Clock, Reading};
 use super::ground::refused;
 use super::install::{Installed, install, payload_name};
 use super::keeper::Keeper;
+use super::lock::Lock;
 use super::metadata::{self, describe};
 use super::spool::{Item, Spool};
-use super::withdraw::{self, Found, remove};
+use super::withdraw::{self, remove};
 use super::{Error, Ground};
 use crate::capture::Writer;
 use crate::cpython::{Interpreter, Looks};
@@ -92,7 +93,7 @@ pub struct Company<'a> {
 
 /// Records until somebody wants it to stop, or one of the other ends comes.
 pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
-    let ground = clear_ground(options.pid)?;
+    let (ground, _lock) = clear_ground(options.pid)?;
     let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
@@ -108,7 +109,6 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let installed = match enter() {
         Ok(installed) => installed,
         Err(error) => {
-            take_back(options.pid);
             // A capture that was not begun.
             let _stays_empty = std::fs::remove_file(&path);
             return Err(error);
@@ -122,22 +122,14 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
 /// attacher left.
-fn clear_ground(pid: i32) -> Result<Ground, Error> {
+fn clear_ground(pid: i32) -> Result<(Ground, Lock), Error> {
     check(Pid::from_raw(pid), &format!("/memfd:{}", payload_name()))?;
-    let ground = Ground::survey(pid)?;
-    match withdraw::find(&ground)? {
-        Found::Nothing => Ok(ground),
-        Found::InUse => Err(refused(
-            format!("process {pid} is being recorded by another prof"),
-            Some("one recording at a time; end the other one first"),
-        )),
-        Found::OtherBuild(layout) => Err(refused(
-            format!("another build of prof (layout {layout}) is in process {pid}"),
-            Some("run `prof detach` of that build first"),
-        )),
-        Found::Remains(region) => {
+    let (ground, lock, remains) = withdraw::open(pid)?;
+    match remains {
+        None => Ok((ground, lock)),
+        Some(region) => {
             remove(&ground, &region)?;
-            Ground::survey(pid)
+            Ok((Ground::survey(pid)?, lock))
         }
     }
 }
@@ -162,15 +154,6 @@ fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
             ),
             Some("it may be a patched build; please report its version and origin"),
         )),
-    }
-}
-
-/// After a step that failed: takes back those before it.
-fn take_back(pid: i32) {
-    let Ok(ground) = Ground::survey(pid) else { return };
-    if let Ok(Found::Remains(region)) = withdraw::find(&ground) {
-        // What fails here stays inert, and `prof detach` tries again.
-        let _stays = remove(&ground, &region);
     }
 }
 

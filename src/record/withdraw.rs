@@ -12,6 +12,7 @@
 use super::arm;
 use super::ground::refused;
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
+use super::lock::{Lock, in_use};
 use super::look::anybody_in;
 use super::register::{Register, field};
 use super::safe::call_safely;
@@ -19,7 +20,7 @@ use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
 use prof_injector::failpoint::fail_point;
-use prof_injector::process::Maps;
+use prof_injector::process::{Maps, Tid};
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
 use prof_injector::tracee::{Pause, Stopped};
@@ -28,6 +29,7 @@ use prof_shared::region::{
     Entry, HEADER, PROGRAM, Program, Region, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step,
 };
 use prof_shared::ring::{Header, OWNER_DIED};
+use std::collections::HashSet;
 use std::mem::offset_of;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ use std::time::{Duration, Instant};
 const BUDGET: Duration = Duration::from_secs(5);
 /// How long threads may take to leave the hooks.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+/// After so long a thread that says that it is in a hook is looked at: a jump out of
+/// a signal handler leaves a hook without a word.
+const DOUBT: Duration = Duration::from_millis(200);
 /// Pause between two looks.
 const REST: Duration = Duration::from_millis(1);
 
@@ -48,34 +53,26 @@ pub struct Left {
     pub longest_pause: Pause,
 }
 
-/// Whether a recording is in the target, and of whom.
-pub enum Found {
-    /// Nothing of ours.
-    Nothing,
-    /// A region whose attacher is gone.
-    Remains(RegionHandle),
-    /// A region whose attacher lives.
-    InUse,
-    /// A region of another build's layout.
-    OtherBuild(u32),
-}
-
-/// Looks for what an attacher may have left.
-pub fn find(ground: &Ground) -> Result<Found, Error> {
-    let Some(region) = RegionHandle::find(&ground.process, &ground.maps) else { return Ok(Found::Nothing) };
-    match region.progress() {
-        Progress::OtherLayout(layout) => Ok(Found::OtherBuild(layout)),
-        Progress::Unfinished => Ok(Found::Remains(region)),
-        Progress::Complete(_) => {
-            let owned = owner(ground, &region)?;
-            Ok(if owned { Found::InUse } else { Found::Remains(region) })
-        }
+/// Looks at process `pid` and takes its lock. Gives what a dead attacher left there,
+/// and refuses what is somebody else's.
+pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
+    let ground = Ground::survey(pid)?;
+    let lock = Lock::take(&ground)?;
+    let region = RegionHandle::find(&ground.process, &ground.maps);
+    match region.as_ref().map(RegionHandle::progress) {
+        Some(Progress::OtherLayout(layout)) => Err(refused(
+            format!("another build of prof (layout {layout}) is in process {pid}"),
+            Some("run `prof detach` of that build first"),
+        )),
+        Some(Progress::Complete(_)) if has_owner(&ground, region.as_ref())? => Err(in_use(&ground)),
+        _ => Ok((ground, lock, region)),
     }
 }
 
 /// Whether somebody alive holds the ring. A child of a recorded process has all of
 /// it too, but nobody records the child.
-fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
+fn has_owner(ground: &Ground, region: Option<&RegionHandle>) -> Result<bool, Error> {
+    let Some(region) = region else { return Ok(false) };
     let memory = ground.process.memory();
     let header = region.at(HEADER);
     let ring = memory.read_u64(header + offset_of!(Region, ring) as u64);
@@ -94,18 +91,15 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
 
 /// Takes everything out of process `pid` that is ours; `None` if nothing was.
 pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
-    let ground = Ground::survey(pid)?;
-    match find(&ground)? {
-        Found::Nothing => Ok(None),
-        Found::InUse => Err(refused(
-            format!("a recording of process {pid} is running"),
-            Some("end it where it was started; its end removes everything"),
-        )),
-        Found::OtherBuild(layout) => Err(refused(
-            format!("another build of prof (layout {layout}) is in process {pid}"),
-            Some("run `prof detach` of that build"),
-        )),
-        Found::Remains(region) => remove(&ground, &region).map(Some),
+    let (ground, _lock, remains) = open(pid)?;
+    remains.map(|region| remove(&ground, &region)).transpose()
+}
+
+/// After a step of getting in that failed: takes back those before it. What fails
+/// here stays inert, and `prof detach` tries again.
+pub fn take_back(ground: &Ground, region: &RegionHandle) {
+    if let Ok(ground) = Ground::survey(ground.process.pid().as_raw()) {
+        let _stays_inert = remove(&ground, region);
     }
 }
 
@@ -139,9 +133,10 @@ impl Work<'_> {
     }
 
     fn take_out(&mut self) -> Result<(), Error> {
-        self.region.settle(self.caller, BUDGET)?;
+        // First of all: what fails later leaves hooks that pass through.
         self.register().set_gate(false)?;
         fail_point("gate-closed")?;
+        self.region.settle(self.caller, BUDGET)?;
         let entries = self.register().entries()?;
         let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();
         let pause = arm::disarm(self.ground, self.caller, &patches)?;
@@ -196,8 +191,9 @@ impl Work<'_> {
         code.retain(|range| !range.is_empty());
         let start = Instant::now();
         loop {
-            let busy = self.busy_slot()?;
-            let looked = if busy { None } else { Some(anybody_in(self.ground, &code)?) };
+            let busy = self.busy_threads()?;
+            let is_time = busy.is_empty() || start.elapsed() >= DOUBT;
+            let looked = if is_time { Some(anybody_in(self.ground, &code, &busy)?) } else { None };
             if let Some(looked) = looked {
                 self.saw(looked.longest_pause);
                 if looked.inside.is_none() {
@@ -205,7 +201,8 @@ impl Work<'_> {
                 }
             }
             if start.elapsed() > LEAVE_DEADLINE {
-                let tid = looked.and_then(|looked| looked.inside).map_or(0, |tid| tid.0);
+                let seen = looked.and_then(|looked| looked.inside);
+                let tid = seen.or(busy.first().copied()).map_or(0, |tid| tid.0);
                 let bytes = code.iter().map(|range| range.end - range.start).sum();
                 return Err(Error::StillInside { tid, bytes });
             }
@@ -213,27 +210,26 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a living thread says that it is in a hook.
-    fn busy_slot(&self) -> Result<bool, Error> {
+    /// The living threads that say that they are in a hook.
+    fn busy_threads(&self) -> Result<Vec<Tid>, Error> {
         let count = self.register().half(field::SLOT_COUNT)?;
         let size = size_of::<ThreadSlot>();
         let mut table = vec![0; count as usize * size];
         let memory = self.ground.process.memory();
         memory.read(self.region.at(SLOTS), &mut table).map_err(Error::io("reading the thread table"))?;
         let half = |slot: &[u8], at: usize| u32::from_ne_bytes(slot[at..at + 4].try_into().expect("of four"));
-        let tids = self.own_tids();
-        let is_busy = |slot: &[u8]| {
-            half(slot, offset_of!(ThreadSlot, inside)) != inside::OUT
-                && tids.contains(&half(slot, offset_of!(ThreadSlot, owner)))
-        };
-        Ok(table.chunks_exact(size).any(is_busy))
-    }
-
-    fn own_tids(&self) -> Vec<u32> {
-        let tasks = self.ground.process.tasks().unwrap_or_default();
-        let own =
-            tasks.into_iter().filter_map(|tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied());
-        own.map(|tid| tid as u32).collect()
+        let busy =
+            table.chunks_exact(size).filter(|slot| half(slot, offset_of!(ThreadSlot, inside)) != inside::OUT);
+        let busy: HashSet<u32> = busy.map(|slot| half(slot, offset_of!(ThreadSlot, owner))).collect();
+        if busy.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tasks = self.ground.process.tasks().map_err(Error::io("listing the target's threads"))?;
+        let own = |tid: Tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied();
+        Ok(tasks
+            .into_iter()
+            .filter(|&tid| own(tid).is_some_and(|own| busy.contains(&(own as u32))))
+            .collect())
     }
 
     /// Has the target close the payload at a safe point.
