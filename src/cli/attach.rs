@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     /// Stop after this time: seconds, or with a unit (90s, 5m, 1h).
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
-    /// Write the capture to this file [default: prof-<name>-<pid>-<time>.prof].
+    /// Write the capture to this file, by default `prof-<name>-<pid>-<time>.prof`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it exists.
