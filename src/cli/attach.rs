@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::units;
 use crate::capture::Reader;
 use crate::model::{End, EndReason};
-use crate::record::{Clock, Options, Outcome, Progress, record};
+use crate::record::{Clock, Company, Options, Outcome, Progress, record};
 use crate::report::{Plain, StatsReport, bytes, count};
 
 /// Record every memory allocation of a running Python process.
@@ -66,7 +66,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let signals = Signals::listen()?;
     let talk = Talk::new(arguments);
-    let outcome = record(&options, &|| signals.reason(), &mut |progress| talk.tell(progress));
+    let mut company = Company { stop: &|| signals.reason(), tell: &mut |progress| talk.tell(progress) };
+    let outcome = record(&options, &mut company);
     talk.end();
     let outcome = outcome?;
     if !arguments.quiet {

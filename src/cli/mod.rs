@@ -23,7 +23,10 @@ use crate::model::{CodeObject, Metadata};
 
 /// Record every memory allocation of a running Python process.
 #[derive(Parser)]
-#[command(name = "prof", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "prof", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    after_help = "Examples:\n  prof attach 4711 --duration 60   record process 4711 for a minute\n  prof stats app.prof               see where the memory went\n  prof parse app.prof --json        every event, for other programs"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +42,11 @@ enum Command {
 
 /// Runs the command that the arguments name, and says what went wrong.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return failure::tell_usage(&error),
+    };
+    let result = match command {
         Command::Attach(arguments) => attach::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),

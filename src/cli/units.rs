@@ -8,7 +8,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
     let duration = match seconds {
         Some(duration) => duration.map_err(|error| error.to_string())?,
-        None => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+        None => humantime::parse_duration(text).map_err(|_| "not a time such as 60, 90s or 5m")?,
     };
     if duration.is_zero() { Err("a recording takes longer than that".to_owned()) } else { Ok(duration) }
 }

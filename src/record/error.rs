@@ -4,6 +4,7 @@ use crate::capture;
 use crate::cpython::NotPython;
 use prof_injector::call::CallError;
 use prof_injector::detour::ArmError;
+use prof_injector::failpoint::ToldToFail;
 use prof_injector::region::RegionError;
 use std::io;
 
@@ -53,6 +54,9 @@ pub enum Error {
     /// A protection of the target was not what it must be.
     #[error("{0}")]
     Unexpected(&'static str),
+    /// A test asked for it.
+    #[error(transparent)]
+    ToldToFail(#[from] ToldToFail),
     /// Threads did not leave our code in time.
     #[error("thread {tid} is still inside the payload; it stays loaded and inert ({bytes} bytes)")]
     StillInside {
@@ -88,8 +92,12 @@ impl Error {
     }
 }
 
-impl From<NotPython> for Error {
-    fn from(error: NotPython) -> Error {
-        Error::Refused { why: error.to_string(), hint: error.hint().map(str::to_owned) }
+impl Error {
+    /// What speaks against process `pid`.
+    pub fn not_python(pid: i32) -> impl FnOnce(NotPython) -> Error {
+        move |error| Error::Refused {
+            why: format!("process {pid} cannot be recorded: {error}"),
+            hint: error.hint().map(str::to_owned),
+        }
     }
 }

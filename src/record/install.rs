@@ -24,6 +24,7 @@ use crate::cpython::Interpreter;
 use object::{Object, ObjectSymbol};
 use prof_injector::call::Caller;
 use prof_injector::detour::{Function, Plan, thunk};
+use prof_injector::failpoint::fail_point;
 use prof_injector::memfd;
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{allocator_text, find_dlopen};
@@ -103,7 +104,9 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands), Error> {
         self.write_numbers(ring_shape)?;
+        fail_point("numbers-written")?;
         let files = self.make_files()?;
+        fail_point("memfds-made")?;
         fill(
             &memfd::open(&self.ground.process, files.payload)
                 .map_err(Error::io("opening the payload's memfd"))?,
@@ -111,6 +114,7 @@ impl Work<'_> {
         let file =
             memfd::open(&self.ground.process, files.ring).map_err(Error::io("opening the ring's memfd"))?;
         let ring = Ring::create(file, ring_shape).map_err(Error::io("making the ring"))?;
+        fail_point("memfds-filled")?;
         ring.beat(self.clock);
         let base = self.load(&files, ring_shape)?;
         let islands = self.build_islands(&hook_addresses(base)?)?;
@@ -118,6 +122,7 @@ impl Work<'_> {
         let pause = arm::arm(self.ground, self.caller, &self.register().entries()?)?;
         self.longest_pause = self.longest_pause.max(pause);
         self.register().set_gate(true)?;
+        fail_point("gate-opened")?;
         Ok((ring, islands))
     }
 
@@ -199,9 +204,11 @@ impl Work<'_> {
         let called = call_safely(self.ground, self.caller, self.region, &steps, path.as_bytes(), &[])?;
         self.longest_pause = self.longest_pause.max(called.pause);
         self.tries = called.tries;
+        fail_point("payload-loaded")?;
         let mapped = check("mmap", called.results[2])?;
         self.register().set_word(field::RING, mapped)?;
         self.register().set_word(field::RING_BYTES, ring.total_bytes())?;
+        fail_point("ring-noted")?;
         match called.results[0] {
             0 => Err(Error::Dlopen(self.text_at(called.results.get(4).copied()))),
             handle => self.enter_library(handle),
@@ -229,8 +236,10 @@ impl Work<'_> {
             own.map(|m| m.range.end).max().ok_or(Error::Unexpected("dlopen returned another library"))?;
         let register = self.register();
         register.set_word(field::LIBRARY_HANDLE, handle)?;
+        fail_point("handle-noted")?;
         register.set_word(field::LIBRARY_BASE, base)?;
         register.set_word(field::LIBRARY_BYTES, end - base)?;
+        fail_point("library-noted")?;
         Ok(base)
     }
 
@@ -241,6 +250,7 @@ impl Work<'_> {
         let mut mapped: Vec<Range<u64>> = Vec::new();
         for _ in 0..PLANS {
             self.register().set_entries(&islands.entries(header))?;
+            fail_point("islands-registered")?;
             let wanted: Vec<_> =
                 islands.pages().into_iter().filter(|pages| !mapped.contains(pages)).collect();
             let taken = self.map_pages(&wanted)?;
@@ -268,6 +278,7 @@ impl Work<'_> {
             };
             let steps: Vec<Step> = batch.iter().map(map).collect();
             let results = self.run_anywhere(&steps, &[])?;
+            fail_point("islands-mapped")?;
             for (pages, result) in batch.iter().zip(results) {
                 match result {
                     _ if result == pages.start => {}
@@ -285,6 +296,7 @@ impl Work<'_> {
             let island = plan.assemble(self.register().entry_addr(index), *hook);
             let written = self.caller.writer().write(island.addr, &island.bytes);
             written.map_err(Error::io("writing an island"))?;
+            fail_point("island-written")?;
         }
         Ok(())
     }
@@ -312,9 +324,10 @@ impl Work<'_> {
         register.set_word(field::DEALLOC_ORIGINAL, original)?;
         register.set_word(field::DEALLOC_HOOK, hook)?;
         register.set_word(field::DEALLOC_SLOT, slot)?;
+        fail_point("dealloc-registered")?;
         let swap = Step { what: step::SWAP, target: slot, args: [original, hook, 0, 0, 0, 0], result: 0 };
         match self.run_anywhere(&[swap], &[])?[..] {
-            [found] if found == original => Ok(()),
+            [found] if found == original => Ok(fail_point("dealloc-swapped")?),
             _ => Err(Error::Unexpected("somebody else changed PyCode_Type.tp_dealloc")),
         }
     }

@@ -29,5 +29,5 @@ pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
 
-pub use session::{Options, Outcome, Progress, record};
+pub use session::{Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};

@@ -82,33 +82,42 @@ pub struct Outcome {
     pub residue: Option<Error>,
 }
 
-/// Records until `stop` or one of the other ends.
-pub fn record(
-    options: &Options,
-    stop: &dyn Fn() -> Option<EndReason>,
-    tell: &mut dyn FnMut(Progress),
-) -> Result<Outcome, Error> {
+/// What the recording asks and tells while it runs.
+pub struct Company<'a> {
+    /// Whether somebody wants it to end, and how.
+    pub stop: &'a dyn Fn() -> Option<EndReason>,
+    /// Hears how it goes.
+    pub tell: &'a mut dyn FnMut(Progress),
+}
+
+/// Records until somebody wants it to stop, or one of the other ends comes.
+pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
     let ground = clear_ground(options.pid)?;
-    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules)?;
+    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
+    let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
     let start = options.clock.read();
     let mut about = describe(&ground, &python, options, &start);
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
-    let caller = match Caller::new(&ground.process, &ground.maps, &ground.modules) {
-        Ok(caller) => caller,
-        Err(error) => return abandon(&path, error.into()),
+    let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
+    let enter = || {
+        let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
+        install(&ground, &caller, &python, options.ring, options.clock)
     };
-    let installed = match install(&ground, &caller, &python, options.ring, options.clock) {
+    let installed = match enter() {
         Ok(installed) => installed,
         Err(error) => {
             take_back(options.pid);
-            return abandon(&path, error);
+            // A capture that was not begun.
+            let _stays_empty = std::fs::remove_file(&path);
+            return Err(error);
         }
     };
     metadata::add_entries(&mut about, &installed);
-    Session { ground: &ground, installed, clock: options.clock, start, about, path }
-        .run(writer, options, stop, tell)
+    spool.put(Item::Metadata(Box::new(about.clone())));
+    let keeper = Keeper::new(&ground, installed.region.clone());
+    Session { ground: &ground, options, installed, keeper, spool, start, about, path }.run(company)
 }
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
@@ -156,12 +165,6 @@ fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
     }
 }
 
-/// Removes a capture that was not begun.
-fn abandon<T>(path: &PathBuf, error: Error) -> Result<T, Error> {
-    let _stays_empty = std::fs::remove_file(path);
-    Err(error)
-}
-
 /// After a step that failed: takes back those before it.
 fn take_back(pid: i32) {
     let Ok(ground) = Ground::survey(pid) else { return };
@@ -173,58 +176,51 @@ fn take_back(pid: i32) {
 
 struct Session<'g> {
     ground: &'g Ground,
+    options: &'g Options,
     installed: Installed,
-    clock: Clock,
+    keeper: Keeper<'g>,
+    spool: Spool,
     start: Reading,
     about: Metadata,
     path: PathBuf,
 }
 
 impl Session<'_> {
-    fn run(
-        mut self,
-        writer: Writer,
-        options: &Options,
-        stop: &dyn Fn() -> Option<EndReason>,
-        tell: &mut dyn FnMut(Progress),
-    ) -> Result<Outcome, Error> {
-        let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
+    fn run(mut self, company: &mut Company) -> Result<Outcome, Error> {
         for text in &self.installed.refused {
-            spool.put(Item::Note(Note { kind: NoteKind::Refusal, text: text.clone(), ..Note::default() }));
+            self.spool.put(Item::Note(Note {
+                kind: NoteKind::Refusal,
+                text: text.clone(),
+                ..Note::default()
+            }));
         }
         let tries = self.installed.tries;
         let mut notes = self.installed.refused.clone();
         notes.push(format!("a thread was at a safe point at the {tries}. look"));
-        tell(Progress::Started { path: self.path.clone(), notes });
-        let reason = self.watch(&spool, options, stop, tell);
-        let residue = self.leave(&spool, reason);
-        self.finish(spool, reason, residue)
+        (company.tell)(Progress::Started { path: self.path.clone(), notes });
+        let began = Instant::now();
+        let reason = self.watch(began, company);
+        self.sample(began.elapsed());
+        let residue = self.leave(reason);
+        self.finish(reason, residue)
     }
 
     /// Drains until something ends the recording.
-    fn watch(
-        &mut self,
-        spool: &Spool,
-        options: &Options,
-        stop: &dyn Fn() -> Option<EndReason>,
-        tell: &mut dyn FnMut(Progress),
-    ) -> EndReason {
-        let began = Instant::now();
+    fn watch(&mut self, began: Instant, company: &mut Company) -> EndReason {
         let (mut swept, mut sampled) = (began, None);
         let mut nap = SHORTEST_NAP;
-        let mut keeper = Keeper::new(self.ground, self.installed.region.clone());
         loop {
             let now = Instant::now();
-            self.installed.ring.beat(self.clock);
+            self.installed.ring.beat(self.options.clock);
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
-            let bytes = self.drain(spool, if sweep { Eagerness::Everything } else { Eagerness::Batches });
-            keeper.keep(&self.installed.ring, sweep);
+            let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
+            self.keeper.keep(&self.installed.ring, sweep);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);
-                tell(self.sample(spool, &mut keeper, now - began));
+                (company.tell)(self.sample(now - began));
             }
-            if let Some(reason) = self.ended(spool, options, stop, now - began, sweep) {
+            if let Some(reason) = (company.stop)().or_else(|| self.ended(now - began, sweep)) {
                 return reason;
             }
             nap = if bytes > MUCH_BYTES { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
@@ -234,19 +230,21 @@ impl Session<'_> {
         }
     }
 
-    fn drain(&mut self, spool: &Spool, eagerness: Eagerness) -> usize {
-        if spool.is_full() {
+    fn drain(&mut self, eagerness: Eagerness) -> usize {
+        if self.spool.is_full() {
             return 0;
         }
-        self.installed.ring.drain(eagerness, |piece| spool.put(Item::Piece(piece)))
+        self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
     }
 
-    fn sample(&self, spool: &Spool, keeper: &mut Keeper, elapsed: Duration) -> Progress {
+    fn sample(&mut self, elapsed: Duration) -> Progress {
         let t_ns = elapsed.as_nanos() as u64;
         let resident_bytes = self.ground.process.rss_bytes().unwrap_or(0);
-        spool.put(Item::Rss(RssSample { t_ns, resident_bytes, ..RssSample::default() }));
-        keeper.new_names(t_ns).into_iter().for_each(|name| spool.put(Item::Thread(name)));
-        let (shown, losses) = (spool.shown(), self.installed.ring.losses());
+        if resident_bytes > 0 {
+            self.spool.put(Item::Rss(RssSample { t_ns, resident_bytes, ..RssSample::default() }));
+        }
+        self.keeper.new_names(t_ns).into_iter().for_each(|name| self.spool.put(Item::Thread(name)));
+        let (shown, losses) = (self.spool.shown(), self.installed.ring.losses());
         Progress::Running {
             elapsed,
             events: shown.events.load(Relaxed),
@@ -257,21 +255,11 @@ impl Session<'_> {
         }
     }
 
-    fn ended(
-        &self,
-        spool: &Spool,
-        options: &Options,
-        stop: &dyn Fn() -> Option<EndReason>,
-        elapsed: Duration,
-        look_closer: bool,
-    ) -> Option<EndReason> {
-        if let Some(reason) = stop() {
-            return Some(reason);
-        }
-        if options.duration.is_some_and(|duration| elapsed >= duration) {
+    fn ended(&self, elapsed: Duration, look_closer: bool) -> Option<EndReason> {
+        if self.options.duration.is_some_and(|duration| elapsed >= duration) {
             return Some(EndReason::Duration);
         }
-        if spool.has_failed() {
+        if self.spool.has_failed() {
             return Some(EndReason::DiskFull);
         }
         (look_closer && !self.region_stands()).then(|| match self.ground.process.is_alive() {
@@ -287,11 +275,11 @@ impl Session<'_> {
     }
 
     /// Takes everything out of the target, unless it is gone, and drains the rest.
-    fn leave(&mut self, spool: &Spool, reason: EndReason) -> Option<Error> {
+    fn leave(&mut self, reason: EndReason) -> Option<Error> {
         let is_gone =
             matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
         let result = if is_gone { Ok(Pause::default()) } else { self.withdraw() };
-        self.installed.ring.drain(Eagerness::Everything, |piece| spool.put(Item::Piece(piece)));
+        self.installed.ring.drain(Eagerness::Everything, |piece| self.spool.put(Item::Piece(piece)));
         match result {
             Ok(pause) => {
                 self.installed.longest_pause = self.installed.longest_pause.max(pause);
@@ -307,16 +295,17 @@ impl Session<'_> {
         Ok(remove(&ground, &self.installed.region)?.longest_pause)
     }
 
-    fn finish(mut self, spool: Spool, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
-        let now = self.clock.read();
+    fn finish(mut self, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
+        let now = self.options.clock.read();
         self.about.clock.ticks_per_second = self.start.rate(&now) as u64;
-        let finished = spool.finish();
+        let losses = self.installed.ring.losses();
+        let finished = self.spool.finish();
         let end = End {
             reason,
             unix_ns: now.unix_ns,
             events: finished.events,
             longest_pause_us: self.installed.longest_pause.0.as_micros() as u64,
-            losses: self.losses(&self.installed.ring.losses(), finished.refused_codes),
+            losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
         };
         let mut writer = finished.writer;
         if let Some(error) = &residue {
@@ -330,18 +319,18 @@ impl Session<'_> {
             _ => Ok(Outcome { path: self.path, end, residue }),
         }
     }
+}
 
-    fn losses(&self, losses: &ring::Losses, codes: u64) -> Losses {
-        let rate = self.about.clock.ticks_per_second.max(1);
-        Losses {
-            allocations: losses.allocations,
-            frees: losses.frees,
-            threadless: losses.threadless,
-            nested: losses.nested,
-            truncated_stacks: losses.truncated,
-            unreadable_stacks: losses.unreadable,
-            waited_us: (u128::from(losses.waited_ticks) * 1_000_000 / u128::from(rate)) as u64,
-            codes,
-        }
+fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses {
+    let waited_us = u128::from(losses.waited_ticks) * 1_000_000 / u128::from(ticks_per_second.max(1));
+    Losses {
+        allocations: losses.allocations,
+        frees: losses.frees,
+        threadless: losses.threadless,
+        nested: losses.nested,
+        truncated_stacks: losses.truncated,
+        unreadable_stacks: losses.unreadable,
+        waited_us: waited_us as u64,
+        codes,
     }
 }

@@ -11,7 +11,7 @@
 use super::figures::Figures;
 use super::ring::Piece;
 use crate::capture::{self, CodeAssembler, Writer};
-use crate::model::{ChunkSerial, Note, RssSample, ThreadName};
+use crate::model::{ChunkSerial, Metadata, Note, RssSample, ThreadName};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -35,13 +35,15 @@ pub enum Item {
     Rss(RssSample),
     /// Something a reader should know.
     Note(Note),
+    /// What is known of the target, anew.
+    Metadata(Box<Metadata>),
 }
 
 impl Item {
     fn bytes(&self) -> u64 {
         match self {
             Item::Piece(piece) => piece.bytes.len() as u64,
-            Item::Thread(_) | Item::Rss(_) | Item::Note(_) => 0,
+            _ => 0,
         }
     }
 }
@@ -154,6 +156,7 @@ impl Work {
             Item::Thread(name) => self.writer.thread(&name),
             Item::Rss(sample) => self.writer.rss(&sample),
             Item::Note(note) => self.writer.note(&note),
+            Item::Metadata(about) => self.writer.metadata(&about),
         }
     }
 

@@ -18,6 +18,7 @@ use super::safe::call_safely;
 use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
+use prof_injector::failpoint::fail_point;
 use prof_injector::process::Maps;
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
@@ -86,7 +87,7 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
     if ring == 0 || recorded != ground.own_pid()? {
         return Ok(false);
     }
-    // Unmapped by somebody who was killed before the region went: nobody holds it.
+    // An attacher that died while it took things out may have unmapped it already.
     let word = memory.read_u32(ring + offset_of!(Header, owner) as u64).unwrap_or(0);
     Ok(word != 0 && word & OWNER_DIED == 0)
 }
@@ -140,6 +141,7 @@ impl Work<'_> {
     fn take_out(&mut self) -> Result<(), Error> {
         self.region.settle(self.caller, BUDGET)?;
         self.register().set_gate(false)?;
+        fail_point("gate-closed")?;
         let entries = self.register().entries()?;
         let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();
         let pause = arm::disarm(self.ground, self.caller, &patches)?;
@@ -160,7 +162,8 @@ impl Work<'_> {
             return Ok(());
         }
         let swap = Step { what: step::SWAP, target: slot, args: [hook, original, 0, 0, 0, 0], result: 0 };
-        self.run_anywhere(&[swap]).map(drop)
+        self.run_anywhere(&[swap])?;
+        Ok(fail_point("dealloc-restored")?)
     }
 
     fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
@@ -247,6 +250,7 @@ impl Work<'_> {
         let steps = [call(loader.dlclose, [handle, 0])];
         let called = call_safely(self.ground, self.caller, self.region, &steps, &[], &[self.library()?])?;
         self.saw(called.pause);
+        fail_point("payload-closed")?;
         self.register().set_word(field::LIBRARY_HANDLE, 0)?;
         match has_library(&self.ground.maps_now()?) {
             true => Err(Error::Unexpected("dlclose left the payload mapped: somebody else holds it")),
@@ -282,6 +286,7 @@ impl Work<'_> {
             self.run_anywhere(&steps)?
                 .into_iter()
                 .try_for_each(|result| check("munmap", result).map(drop))?;
+            fail_point("islands-unmapped")?;
         }
         Ok(())
     }
@@ -295,7 +300,8 @@ impl Work<'_> {
             return Ok(());
         }
         let steps: Vec<Step> = fds.iter().map(|&fd| syscall(libc::SYS_close, [fd, 0, 0, 0, 0, 0])).collect();
-        self.run_anywhere(&steps).map(drop)
+        self.run_anywhere(&steps)?;
+        Ok(fail_point("files-closed")?)
     }
 }
 

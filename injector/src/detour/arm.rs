@@ -11,12 +11,13 @@
 //! moment, there is no remedy.
 
 use super::block::JUMP_BYTES;
+use crate::failpoint::{ToldToFail, fail_point};
 use prof_shared::region::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Why a detour was not changed. The target is as it was.
+/// Why a detour was not changed. The target is as it was, unless a test asked for it.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
     /// Its text could not be read or written.
@@ -47,6 +48,9 @@ pub enum ArmError {
         /// Where.
         addr: u64,
     },
+    /// A test asked for it.
+    #[error(transparent)]
+    ToldToFail(#[from] ToldToFail),
 }
 
 /// Puts a one-byte detour in. Does nothing if it is there.
@@ -104,7 +108,8 @@ fn exchange(memory: &File, entry: &Entry, from: &[u8; 8], to: &[u8; 8]) -> Resul
     if found != from[..JUMP_BYTES] {
         return Err(ArmError::Foreign { addr, found });
     }
-    memory.write_all_at(&to[..usize::from(entry.patch_len).min(JUMP_BYTES)], addr).map_err(failed)
+    memory.write_all_at(&to[..usize::from(entry.patch_len).min(JUMP_BYTES)], addr).map_err(failed)?;
+    Ok(fail_point("detour-changed")?)
 }
 
 #[cfg(test)]
