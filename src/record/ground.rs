@@ -2,7 +2,7 @@
 
 use super::Error;
 use prof_injector::Pid;
-use prof_injector::process::{Maps, Module, Process};
+use prof_injector::process::{Claim, Maps, Module, Process};
 use std::io;
 
 /// A process and what it had loaded at one moment.
@@ -40,6 +40,12 @@ impl Ground {
     pub fn maps_now(&self) -> Result<Maps, Error> {
         self.process.maps().map_err(Error::io("reading the target's mappings"))
     }
+}
+
+/// The right to change process `pid`; `None` if another `prof` has it.
+pub fn claim(pid: i32) -> Result<Option<Claim>, Error> {
+    let process = Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))?;
+    process.claim().map_err(|error| no_access(pid, error))
 }
 
 /// A refusal.

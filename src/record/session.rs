@@ -1,7 +1,7 @@
 //! One recording, from the first look at the target to the finished capture.
 
 use super::clock::{Clock, Reading};
-use super::ground::refused;
+use super::ground::{claim, refused};
 use super::install::{Installed, install, payload_name};
 use super::keeper::Keeper;
 use super::metadata::{self, describe};
@@ -15,6 +15,7 @@ use crate::record::ring::{self, Eagerness};
 use prof_injector::Pid;
 use prof_injector::call::Caller;
 use prof_injector::preflight::{self, Refusal};
+use prof_injector::process::Claim;
 use prof_injector::tracee::Pause;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -92,7 +93,7 @@ pub struct Company<'a> {
 
 /// Records until somebody wants it to stop, or one of the other ends comes.
 pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
-    let ground = clear_ground(options.pid)?;
+    let (ground, _claim) = clear_ground(options.pid)?;
     let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
@@ -122,22 +123,27 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
 /// attacher left.
-fn clear_ground(pid: i32) -> Result<Ground, Error> {
+fn clear_ground(pid: i32) -> Result<(Ground, Claim), Error> {
     check(Pid::from_raw(pid), &format!("/memfd:{}", payload_name()))?;
-    let ground = Ground::survey(pid)?;
-    match withdraw::find(&ground)? {
-        Found::Nothing => Ok(ground),
-        Found::InUse => Err(refused(
+    let in_use = || {
+        refused(
             format!("process {pid} is being recorded by another prof"),
             Some("one recording at a time; end the other one first"),
-        )),
+        )
+    };
+    // Before the look: what a living attacher is about to build looks like remains.
+    let claim = claim(pid)?.ok_or_else(in_use)?;
+    let ground = Ground::survey(pid)?;
+    match withdraw::find(&ground)? {
+        Found::Nothing => Ok((ground, claim)),
+        Found::InUse => Err(in_use()),
         Found::OtherBuild(layout) => Err(refused(
             format!("another build of prof (layout {layout}) is in process {pid}"),
             Some("run `prof detach` of that build first"),
         )),
         Found::Remains(region) => {
             remove(&ground, &region)?;
-            Ground::survey(pid)
+            Ok((Ground::survey(pid)?, claim))
         }
     }
 }

@@ -10,7 +10,7 @@
 //! long as a thread may be inside, the code stays, inert.
 
 use super::arm;
-use super::ground::refused;
+use super::ground::{claim, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
 use super::look::anybody_in;
 use super::register::{Register, field};
@@ -98,13 +98,17 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
 
 /// Takes everything out of process `pid` that is ours; `None` if nothing was.
 pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
+    let in_use = || {
+        refused(
+            format!("a recording of process {pid} is running"),
+            Some("end it where it was started; its end removes everything"),
+        )
+    };
+    let _claim = claim(pid)?.ok_or_else(in_use)?;
     let ground = Ground::survey(pid)?;
     match find(&ground)? {
         Found::Nothing => Ok(None),
-        Found::InUse => Err(refused(
-            format!("a recording of process {pid} is running"),
-            Some("end it where it was started; its end removes everything"),
-        )),
+        Found::InUse => Err(in_use()),
         Found::OtherBuild(layout) => Err(refused(
             format!("another build of prof (layout {layout}) is in process {pid}"),
             Some("run `prof detach` of that build"),
