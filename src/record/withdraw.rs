@@ -10,7 +10,7 @@
 //! long as a thread may be inside, the code stays, inert.
 
 use super::arm;
-use super::ground::refused;
+use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
 use super::lock::{Lock, in_use};
 use super::look::anybody_in;
@@ -51,18 +51,19 @@ pub struct Left {
     pub detours: usize,
 }
 
-/// Looks at process `pid` and takes its lock. Gives what a dead attacher left there,
-/// and refuses what is somebody else's.
+/// Takes the lock of process `pid` and then looks at it: what a living attacher is
+/// about to build looks like remains. Gives what a dead attacher left there, and
+/// refuses what is somebody else's.
 pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
+    let lock = Lock::take(&ground::open(pid)?)?;
     let ground = Ground::survey(pid)?;
-    let lock = Lock::take(&ground)?;
     let region = RegionHandle::find(&ground.process, &ground.maps);
     match region.as_ref().map(RegionHandle::progress) {
         Some(Progress::OtherLayout(layout)) => Err(refused(
             format!("another build of prof (layout {layout}) is in process {pid}"),
             Some("run `prof detach` of that build first"),
         )),
-        Some(Progress::Complete(_)) if has_owner(&ground, region.as_ref())? => Err(in_use(&ground)),
+        Some(Progress::Complete(_)) if has_owner(&ground, region.as_ref())? => Err(in_use(&ground.process)),
         _ => Ok((ground, lock, region)),
     }
 }
