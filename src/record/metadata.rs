@@ -115,7 +115,7 @@ pub fn default_path(ground: &Ground, start: &Reading) -> PathBuf {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let name: String = name.chars().map(safe).take(40).collect();
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(start.unix_ns));
-    let time = time.to_string().replace(':', "").replace('-', "");
+    let time = time.to_string().replace([':', '-'], "");
     format!("prof-{name}-{}-{time}.prof", ground.process.pid()).into()
 }
 

@@ -137,7 +137,7 @@ fn clear_ground(pid: i32) -> Result<(Ground, Lock), Error> {
 
 /// Refuses what cannot be attached to, before the first ptrace request.
 fn check(pid: Pid, own_payload: &str) -> Result<(), Error> {
-    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint().as_deref());
+    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint());
     match preflight::check(pid, own_payload) {
         Ok((_, None)) => Ok(()),
         Ok((_, Some(refusal))) | Err(refusal) => Err(refuse(refusal)),

@@ -126,11 +126,6 @@ impl Refusal {
             | Refusal::ShadowStack(_) => return None,
         })
     }
-
-    /// Whether the user may insist: it could go well.
-    pub fn can_be_forced(&self) -> bool {
-        matches!(self, Refusal::OtherProfiler { .. })
-    }
 }
 
 /// Finds `pid` and what speaks against it. `own_payload` is the name, as in
