@@ -1,6 +1,6 @@
 //! One event of the running thread, from the hook's entry to the published record.
 //!
-//! `inside` is set before anything of ours is read and cleared last, so that the
+//! `inside` is set before anything of ours is written and cleared last, so that the
 //! attacher, after a `membarrier`, sees every thread that may still use the ring.
 //! Only the outermost hook records. A signal handler that leaves a hook by
 //! `siglongjmp` leaves `inside` set: the next hook finds itself further up the
@@ -30,7 +30,7 @@ impl Event {
     /// Begins an event; `None` if this call is to pass through unrecorded.
     #[inline(always)]
     pub fn begin(entry: &Entry) -> Option<Event> {
-        if !is_open(entry.region) {
+        if !chunk::is_open_at(entry.region) {
             return None;
         }
         // SAFETY: an entry names the region that it lies in.
@@ -162,7 +162,7 @@ impl Event {
     #[inline(always)]
     fn is_current(&self) -> bool {
         compiler_fence(core::sync::atomic::Ordering::SeqCst);
-        is_open(core::ptr::from_ref(self.region) as u64) && self.slot.turn.get() == self.turn
+        chunk::is_open(self.region) && self.slot.turn.get() == self.turn
     }
 
     /// Publishes, unless a fork or a jump out of a signal handler came between. A
@@ -171,7 +171,7 @@ impl Event {
     fn publish(&self) {
         if self.is_current() {
             chunk::commit(self.region, self.slot);
-        } else if is_open(core::ptr::from_ref(self.region) as u64) {
+        } else if chunk::is_open(self.region) {
             forget(self.region, self.slot);
         }
     }
@@ -188,15 +188,6 @@ impl Drop for Event {
         compiler_fence(core::sync::atomic::Ordering::SeqCst);
         self.slot.inside.store(inside::OUT, Relaxed);
     }
-}
-
-/// Whether recording is on: the gate, and an attacher that lives.
-#[inline(always)]
-fn is_open(region: u64) -> bool {
-    // SAFETY: the gate page and the header are parts of one mapping.
-    let gate = unsafe { memory::load::<u8>(region - HEADER + GATE) };
-    // SAFETY: with the gate open the region is complete and the ring is mapped.
-    gate != 0 && chunk::has_owner(unsafe { &*(region as *const Region) })
 }
 
 /// Decides what a hook inside another means. `true`: the other one is gone.

@@ -2,7 +2,7 @@
 
 use super::Error;
 use prof_injector::Pid;
-use prof_injector::process::{Claim, Maps, Module, Process};
+use prof_injector::process::{Maps, Module, Process};
 use std::io;
 
 /// A process and what it had loaded at one moment.
@@ -18,7 +18,7 @@ pub struct Ground {
 impl Ground {
     /// Looks at `pid`.
     pub fn survey(pid: i32) -> Result<Ground, Error> {
-        let process = Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))?;
+        let process = open(pid)?;
         let maps = process.maps().map_err(|error| no_access(pid, error))?;
         if maps.0.is_empty() {
             return Err(refused(format!("process {pid} has no memory: a kernel thread or a zombie"), None));
@@ -29,11 +29,7 @@ impl Ground {
 
     /// The pid as the process sees itself.
     pub fn own_pid(&self) -> Result<u32, Error> {
-        let task = self.process.live_task().map_err(Error::io("finding a live thread"))?;
-        let status = self.process.status(task).map_err(Error::io("reading a thread's status"))?;
-        // Where the leader has exited this is another thread's tid, in the same
-        // namespace: as good for asking the kernel about threads.
-        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
+        own_pid(&self.process)
     }
 
     /// The mappings now.
@@ -42,10 +38,18 @@ impl Ground {
     }
 }
 
-/// The right to change process `pid`; `None` if another `prof` has it.
-pub fn claim(pid: i32) -> Result<Option<Claim>, Error> {
-    let process = Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))?;
-    process.claim().map_err(|error| no_access(pid, error))
+/// Finds the process.
+pub fn open(pid: i32) -> Result<Process, Error> {
+    Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))
+}
+
+/// The pid of a process as it sees itself.
+pub fn own_pid(process: &Process) -> Result<u32, Error> {
+    let task = process.live_task().map_err(Error::io("finding a live thread"))?;
+    let status = process.status(task).map_err(Error::io("reading a thread's status"))?;
+    // Where the leader has exited this is another thread's tid, in the same
+    // namespace: as good for asking the kernel about threads.
+    Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
 }
 
 /// A refusal.

@@ -15,6 +15,7 @@
 mod dsl;
 
 mod chroot;
+mod contents;
 mod cpython;
 mod detach;
 mod errors;
@@ -29,4 +30,5 @@ mod payload_file;
 mod reports;
 mod service;
 mod stacks;
+mod talk;
 mod tidy;

@@ -4,7 +4,6 @@
 //! mistaken for the process, and below `task/TID`, because the files of a leader
 //! that has exited before its threads are empty (proc(5), `/proc/PID/task`).
 
-mod claim;
 mod maps;
 mod memory;
 mod module;
@@ -19,7 +18,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use claim::Claim;
 pub use maps::{Mapping, Maps};
 pub use memory::Memory;
 pub use module::{Module, Symbol};
@@ -77,11 +75,6 @@ impl Process {
     /// Becomes readable when the process exits; `None` before Linux 5.3.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(PidFd::as_fd)
-    }
-
-    /// The right to change it; `None` if another `prof` has it.
-    pub fn claim(&self) -> io::Result<Option<Claim>> {
-        Claim::take(&self.dir)
     }
 
     /// Whether any of its threads lives.

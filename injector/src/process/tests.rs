@@ -44,16 +44,3 @@ fn the_end_of_a_process_is_noticed() {
     child.wait().unwrap();
     assert!(process.command_line().is_err() && process.tasks().is_err());
 }
-
-#[test]
-fn a_claim_is_had_by_one_until_it_is_dropped() {
-    let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-    let pid = crate::Pid::from_raw(child.id() as i32);
-    let (one, other) = (Process::open(pid).unwrap(), Process::open(pid).unwrap());
-    let claim = one.claim().unwrap();
-    assert!(claim.is_some() && other.claim().unwrap().is_none());
-    drop(claim);
-    assert!(other.claim().unwrap().is_some());
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
