@@ -241,12 +241,14 @@ fn is_sent(slot: &ThreadSlot, frames: &Frames) -> bool {
 
 /// Gives every frame that is to be sent its code id, describing new ones.
 fn name_frames(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
-    // Describing may begin a new chunk, and then frames below need a name too.
-    let mut first = slot.sent.get();
+    let mut sent = slot.sent.get();
+    let mut first = sent;
     while let Some(index) = (first..slot.depth.get()).find(|&i| frames[i as usize].id == 0) {
         let frame = &mut frames[index as usize];
         frame.id = codes::identify(region, slot, frame.code)?;
-        first = slot.sent.get().min(index + 1);
+        // Describing may have begun a new chunk, and then frames below need a name too.
+        first = if slot.sent.get() < sent { slot.sent.get() } else { index + 1 };
+        sent = slot.sent.get();
     }
     Some(())
 }

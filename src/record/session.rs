@@ -261,12 +261,21 @@ impl Session<'_> {
     fn leave(&mut self, reason: EndReason) -> Option<Error> {
         let is_gone =
             matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
-        let result = if is_gone { Ok(()) } else { self.withdraw() };
+        let result = if is_gone { Ok(()) } else { self.withdraw_stubbornly() };
         self.installed.ring.drain(Eagerness::Everything, |piece| self.spool.put(Item::Piece(piece)));
         match result {
             Ok(()) => None,
             Err(_) if !self.ground.process.is_alive() || !self.region_stands() => None,
             Err(error) => Some(error),
+        }
+    }
+
+    /// Each step can be repeated: what failed by chance is tried once more.
+    fn withdraw_stubbornly(&self) -> Result<(), Error> {
+        match self.withdraw() {
+            Err(error @ Error::StillInside { .. }) => Err(error),
+            Err(_) => self.withdraw(),
+            done => done,
         }
     }
 
