@@ -139,8 +139,14 @@ impl<'g> Judge<'g> {
 }
 
 /// Whether the next instruction is in `code`, or may call it by a register: a
-/// function pointer (`tp_dealloc`) is loaded before it is called.
+/// function pointer (`tp_dealloc`) is loaded before it is called. Nobody makes a
+/// system call in between, so the registers of a thread in one are only stale: they
+/// stay as they are for as long as it waits.
 fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>]) -> bool {
+    let is_in_syscall = (registers.orig_rax as i64) >= 0;
+    if is_in_syscall {
+        return holds(code, registers.rip);
+    }
     let r = registers;
     let scratch = [r.rip, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
     let kept = [r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15];
