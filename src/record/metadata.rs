@@ -61,8 +61,11 @@ fn modules(ground: &Ground) -> Vec<Module> {
     ground.modules.iter().map(module).collect()
 }
 
-/// Adds which functions are detoured, and how.
-pub fn add_entries(about: &mut Metadata, installed: &Installed) {
+/// Adds when recording began, which functions are detoured, and how.
+pub fn add_installed(about: &mut Metadata, installed: &Installed) {
+    about.started_unix_ns = installed.opened.unix_ns;
+    about.clock.origin_ticks = installed.opened.ticks;
+    about.clock.origin_unix_ns = installed.opened.unix_ns;
     let entry = |(function, plan): &(prof_injector::detour::Function, prof_injector::detour::Plan)| Entry {
         name: function.name.to_owned(),
         module: function.module.display().to_string(),

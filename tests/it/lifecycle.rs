@@ -191,3 +191,22 @@ fn default_file_name_says_whose_it_is() {
     assert_eq!(mode & 0o777, 0o600, "a capture is its owner's");
     is_unharmed(target);
 }
+
+/// Two that attach at the same moment: one records, the other one is refused or comes
+/// later, and neither takes the other's work for remains.
+#[test]
+fn two_at_once() {
+    let mut target = target("load.py").arg("4").ready();
+    for _ in 0..10 {
+        let attach = |name: &str| {
+            let file = target.scratch().join(name);
+            prof(&["attach", &target.pid(), "-f", "-q", "--duration", "200ms", "-o"]).arg(file).spawn()
+        };
+        let both = [attach("one.prof"), attach("other.prof")];
+        let ended = both.map(|recording| recording.wait().status.and_then(|status| status.code()));
+        assert!(target.is_alive(), "the target died of {ended:?}");
+        assert!(ended.contains(&Some(0)), "{ended:?}");
+        assert!(ended.iter().all(|code| matches!(code, Some(0 | REFUSAL))), "{ended:?}");
+    }
+    is_unharmed(target);
+}

@@ -114,7 +114,9 @@ impl Refusal {
             }
             Refusal::NotPermitted(_) => "run prof as root in the namespace that the process was started from",
             Refusal::Instrumented { .. } => "start the program without it",
-            Refusal::OtherProfiler { .. } => "end that profiler's session; if it stays loaded, use --force",
+            Refusal::OtherProfiler { .. } => {
+                "end that profiler's session; if it stays loaded, restart the process"
+            }
             Refusal::OtherBuild { .. } => "detach with the build that attached: prof detach PID",
             Refusal::OldKernel(..)
             | Refusal::Myself(_)

@@ -59,7 +59,12 @@ impl<'a> StatsReport<'a> {
         let (top_by_size, top_by_count) = top_locations(&sites, &merged, top);
         let peak_sites = peak_sites(&sites, &merged, top);
         let end = reader.end().cloned().unwrap_or_default();
-        let duration_ns = metadata.clock.nanos(stats.latest());
+        let latest = metadata.clock.nanos(stats.latest());
+        let sampled = reader.rss().last().map_or(0, |sample| sample.t_ns);
+        let duration_ns = match end.unix_ns.checked_sub(metadata.started_unix_ns) {
+            Some(whole) if end.unix_ns > 0 => whole,
+            _ => latest.max(sampled),
+        };
         StatsReport {
             notes: reader.notes(),
             end_reason: end.reason,
