@@ -59,9 +59,11 @@ fn is_outside(ground: &Ground, maps: &Maps, tid: Tid, code: &[Range<u64>]) -> bo
         && matches!(again, Ok(Activity::Blocked { pc: now_pc, sp: now_sp, .. }) if (now_pc, now_sp) == (pc, sp))
 }
 
-/// Whether `word` points into `code`, or just behind a call at its end.
+/// Whether `word` points into `code`. Not behind it: nothing of ours ends in a call,
+/// and where our library ends a thread's stack may begin, whose address every
+/// thread keeps on it.
 pub fn holds(code: &[Range<u64>], word: u64) -> bool {
-    code.iter().any(|range| range.contains(&word) || range.end == word)
+    code.iter().any(|range| range.contains(&word))
 }
 
 /// Every aligned word of the stack around `sp`; `None` if it cannot be read whole.
