@@ -37,7 +37,7 @@ fn no_such_process() {
     let mut child = Command::new("true").spawn().expect("true can be started");
     child.wait().expect("a child can be waited for");
     let pid = child.id().to_string();
-    attach(&pid).refuses(REFUSAL, &[&pid]).hints("pgrep");
+    attach(&pid).refuses(REFUSAL, &[&pid]).hints("pid");
 }
 
 #[test]
