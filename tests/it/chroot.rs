@@ -1,6 +1,6 @@
 //! The binary needs nothing but the kernel: it runs in an empty root directory.
 
-use crate::dsl::skip;
+use crate::dsl::{self, skip};
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Object, elf};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::process::Command;
 /// The release build if there is one to test, else the one built with the tests;
 /// both are linked alike.
 fn binary() -> PathBuf {
-    std::env::var_os("PROF_RELEASE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_prof").into()).into()
+    std::env::var_os("PROF_RELEASE_BINARY").map_or_else(dsl::binary, PathBuf::from)
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn a_closed_pipe_is_success() {
     let (_, capture, target) = capture();
     let script = "\"$1\" parse --json \"$2\" | head -n 1; exit \"${PIPESTATUS[0]}\"";
     let mut command = std::process::Command::new("bash");
-    command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_prof")]).arg(&capture.path);
+    command.args(["-c", script, "bash"]).arg(binary()).arg(&capture.path);
     let output = command.output().expect("bash can be started");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);

@@ -24,7 +24,7 @@ pub use helper::{arena_library, big_library, c23_library, helper_library};
 pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, interpreter, skip};
 pub use oplog::{Op, OpLog};
-pub use prof::{FAILURE, Finished, Prof, REFUSAL, Recording, USAGE, prof};
+pub use prof::{FAILURE, Finished, Prof, REFUSAL, Recording, USAGE, binary, prof};
 pub use program::program;
 pub use snapshot::Snapshot;
 pub use source::Source;

@@ -15,6 +15,12 @@ pub const USAGE: i32 = 2;
 /// Exit status when a target was refused and not touched.
 pub const REFUSAL: i32 = 3;
 
+/// The `prof` under test: the one built with the tests, or the one that
+/// `PROF_TEST_BINARY` names.
+pub fn binary() -> PathBuf {
+    std::env::var_os("PROF_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_prof").into()).into()
+}
+
 /// Prepares `prof` with these arguments.
 pub fn prof(args: &[&str]) -> Prof {
     let args = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -71,7 +77,7 @@ impl Prof {
     /// Starts it.
     #[track_caller]
     pub fn spawn(self) -> Recording {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_prof"));
+        let mut command = Command::new(binary());
         command.args(&self.args).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.envs);
         if let Some(dir) = self.dir {
             command.current_dir(dir);
