@@ -105,10 +105,13 @@ python_tests! { all:
 
     /// The interpreter ends below threads that allocate: no stack is made up.
     fn daemon_threads_at_exit(python) {
-        let target = target("daemons.py").python(python).ready();
+        let mut target = target("daemons.py").python(python).ready();
         let scratch = tempfile::tempdir().expect("a temporary directory can be made");
         let file = scratch.path().join("capture.prof");
         let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        let rounds = |target: &mut Target| target.ask("rounds").parse::<u64>().expect("a number");
+        let before = rounds(&mut target);
+        until("they have allocated", || (rounds(&mut target) > before + 100).then_some(()));
         target.finish();
         let capture = recording.wait().success().capture();
         let line = Source::read("daemons.py").line("40001");
