@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn neighbours_are_one_range() {
         let found = decode(&[(0x7f00_0010_0000, 0, 64), (0x7f00_0020_0000, 0, 64)]).expect("valid");
-        assert_eq!(found.ranges(), [0x7f00_0010_0000..0x7f00_0030_0000]);
+        let ranges: Vec<_> = found.ranges().into_iter().map(|range| (range.start, range.end)).collect();
+        assert_eq!(ranges, [(0x7f00_0010_0000, 0x7f00_0030_0000)]);
     }
 
     #[test]

@@ -56,12 +56,16 @@ fn of_mapping(before: &str, bytes: u64, landmarks: &Landmarks) -> Vec<(Category,
     inside.map(|segment| (segment.category, segment.range.end - segment.range.start)).collect()
 }
 
+fn range(start: u64, end: u64) -> Vec<Range<u64>> {
+    [(start, end)].map(|(start, end)| start..end).into()
+}
+
 #[test]
 fn a_process_with_threads() {
     let landmarks = Landmarks {
         stack_pointers: vec![0x7fc1_9e3f_da40, 0x7fc1_9ebf_ea40, 0x7ffd_b047_ceb0],
         malloc_heaps: vec![0x7fc1_9000_0000..0x7fc1_9002_1000, 0x7fc1_9800_0000..0x7fc1_9802_1000],
-        arenas: vec![0x7fc1_9d70_0000..0x7fc1_9d90_0000],
+        arenas: range(0x7fc1_9d70_0000, 0x7fc1_9d90_0000),
         own: Vec::new(),
     };
     let expected = [

@@ -32,6 +32,10 @@ pub fn look(
 ) -> io::Result<RssSample> {
     let arenas = table.and_then(|table| table.read(&process.memory()));
     let maps = process.maps()?;
+    if own.iter().any(|range| maps.at(range.start).is_none()) {
+        // It has become another program (execve(2)).
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let landmarks = landmarks(process, &maps, arenas.as_ref(), own);
     let (pagemap, mut sum) = (process.pagemap()?, Sum::default());
     for segment in segments(&maps, &landmarks) {

@@ -215,6 +215,7 @@ impl Session<'_> {
         (company.tell)(Progress::Started { path: self.path.clone(), notes });
         self.ask(Detail::Thorough);
         let reason = self.watch(Instant::now(), company);
+        self.note_names();
         self.look_once_more();
         let residue = self.leave(reason);
         self.finish(reason, residue)
@@ -285,6 +286,11 @@ impl Session<'_> {
         }
     }
 
+    fn note_names(&mut self) {
+        let t_ns = self.now_ns();
+        self.keeper.new_names(t_ns).into_iter().for_each(|name| self.spool.put(Item::Thread(name)));
+    }
+
     fn sample(&mut self, elapsed: Duration) -> Progress {
         let t_ns = self.now_ns();
         let counters = counters(&self.ground.process, t_ns).unwrap_or_default();
@@ -292,7 +298,7 @@ impl Session<'_> {
         if !self.ask(Detail::Usual) && resident_bytes > 0 {
             self.spool.put(Item::Rss(counters));
         }
-        self.keeper.new_names(t_ns).into_iter().for_each(|name| self.spool.put(Item::Thread(name)));
+        self.note_names();
         let (shown, losses) = (self.spool.shown(), self.installed.ring.losses());
         Progress::Running {
             elapsed,
