@@ -5,10 +5,12 @@
 //! free, allocations are dropped first, for a lost free looks like a leak.
 
 use crate::machine;
+use crate::memory::load;
 use crate::thread;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::compiler_fence;
 use prof_shared::record::{Encoder, LOST_MAX, ORIGIN_MAX};
-use prof_shared::region::{ABSENT, Region, ThreadSlot};
+use prof_shared::region::{ABSENT, GATE, HEADER, Region, ThreadSlot};
 use prof_shared::ring::{self, ChunkHeader, Header};
 
 /// A single event waits for a free chunk at most so long: a second / 512.
@@ -128,7 +130,7 @@ fn allowance(region: &Region, now: u64) -> u64 {
 /// One round over the chunk headers.
 fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     let ring = header(region);
-    if ring.owner.load(Relaxed) & ring::OWNER_DIED != 0 {
+    if !has_owner(region) {
         return None;
     }
     let cursor = ring.cursor.load(Relaxed);
@@ -197,6 +199,29 @@ pub fn append(region: &Region, slot: &ThreadSlot, write: impl FnOnce(&mut Encode
     slot.written.set(written + len);
 }
 
+/// Whether recording is on: the gate, and an attacher that lives.
+#[inline(always)]
+pub fn is_open(region: &Region) -> bool {
+    is_open_at(core::ptr::from_ref(region) as u64)
+}
+
+/// The same, for a region that may be incomplete.
+#[inline(always)]
+pub fn is_open_at(region: u64) -> bool {
+    // SAFETY: the gate page and the header are parts of one mapping.
+    let gate = unsafe { load::<u8>(region - HEADER + GATE) };
+    // SAFETY: with the gate open the region is complete and the ring is mapped.
+    gate != 0 && has_owner(unsafe { &*(region as *const Region) })
+}
+
+/// Publishes everything written, unless this is a child, forked in the middle of a
+/// hook: the chunk is its parent's.
+#[inline(always)]
+pub fn publish(region: &Region, slot: &ThreadSlot) -> Option<()> {
+    compiler_fence(SeqCst);
+    is_open(region).then(|| commit(region, slot))
+}
+
 /// Publishes everything written.
 #[inline(always)]
 pub fn commit(region: &Region, slot: &ThreadSlot) {
@@ -215,8 +240,9 @@ pub fn lose(region: &Region, slot: &ThreadSlot, purpose: Purpose) {
     own.set(own.get() + 1);
 }
 
-/// Whether the attacher still lives, as far as the kernel knows.
+/// Whether an attacher holds the ring: not one that died, which the kernel marks,
+/// nor one that let go of it (0).
 #[inline(always)]
-pub fn has_owner(region: &Region) -> bool {
-    header(region).owner.load(Acquire) & ring::OWNER_DIED == 0
+fn has_owner(region: &Region) -> bool {
+    header(region).owner.load(Acquire).wrapping_sub(1) < ring::OWNER_DIED - 1
 }

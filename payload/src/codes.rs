@@ -4,7 +4,7 @@
 //! is published only after its description is; when the object dies its entry is
 //! taken out before the memory is given back, so an address that is reused is a
 //! stranger. Two threads may describe the same object under two ids: harmless,
-//! the reader merges by content.
+//! reports merge by content.
 
 use crate::chunk::{self, Purpose};
 use crate::memory::{self, is_plausible, load};
@@ -139,7 +139,7 @@ fn describe(region: &Region, thread: &ThreadSlot, id: u32, code: u64) -> Option<
     chunk::append(region, thread, |encoder| {
         encoder.code(id, first_line, [name.bytes, qualified_name.bytes, file.bytes, lines.bytes]);
     });
-    chunk::commit(region, thread);
+    chunk::publish(region, thread)?;
     for field in CodeField::ALL {
         send(region, thread, id, field, texts[field as usize & 3])?;
     }
@@ -157,7 +157,7 @@ fn send(region: &Region, thread: &ThreadSlot, id: u32, field: CodeField, text: T
             // SAFETY: the text belongs to the code object, which a live frame holds.
             unsafe { memory::copy(text.addr + u64::from(offset), out) };
         });
-        chunk::commit(region, thread);
+        chunk::publish(region, thread)?;
         offset += len;
     }
     Some(())

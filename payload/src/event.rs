@@ -1,6 +1,6 @@
 //! One event of the running thread, from the hook's entry to the published record.
 //!
-//! `inside` is set before anything of ours is read and cleared last, so that the
+//! `inside` is set before anything of ours is written and cleared last, so that the
 //! attacher, after a `membarrier`, sees every thread that may still use the ring.
 //! Only the outermost hook records. A signal handler that leaves a hook by
 //! `siglongjmp` leaves `inside` set: the next hook finds itself further up the
@@ -16,6 +16,9 @@ use prof_shared::kind::Kind;
 use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, TRUNCATED};
 use prof_shared::region::{ABSENT, Entry, Frame, GATE, HEADER, HIDDEN, Region, ThreadSlot, inside, ip_form};
 
+/// So far below a hook are the calls that the hooked function itself makes.
+const NEAR: u64 = 16 << 10;
+
 /// The right to record one event. Dropping it leaves the hook.
 pub struct Event {
     region: &'static Region,
@@ -27,7 +30,7 @@ impl Event {
     /// Begins an event; `None` if this call is to pass through unrecorded.
     #[inline(always)]
     pub fn begin(entry: &Entry) -> Option<Event> {
-        if !is_open(entry.region) {
+        if !chunk::is_open_at(entry.region) {
             return None;
         }
         // SAFETY: an entry names the region that it lies in.
@@ -159,15 +162,16 @@ impl Event {
     #[inline(always)]
     fn is_current(&self) -> bool {
         compiler_fence(core::sync::atomic::Ordering::SeqCst);
-        is_open(core::ptr::from_ref(self.region) as u64) && self.slot.turn.get() == self.turn
+        chunk::is_open(self.region) && self.slot.turn.get() == self.turn
     }
 
-    /// Publishes, unless a fork or a jump out of a signal handler came between.
+    /// Publishes, unless a fork or a jump out of a signal handler came between. A
+    /// forked child does not touch the ring: its chunk is the parent's.
     #[inline(always)]
     fn publish(&self) {
         if self.is_current() {
             chunk::commit(self.region, self.slot);
-        } else {
+        } else if chunk::is_open(self.region) {
             forget(self.region, self.slot);
         }
     }
@@ -186,20 +190,11 @@ impl Drop for Event {
     }
 }
 
-/// Whether recording is on: the gate, and an attacher that lives.
-#[inline(always)]
-fn is_open(region: u64) -> bool {
-    // SAFETY: the gate page and the header are parts of one mapping.
-    let gate = unsafe { memory::load::<u8>(region - HEADER + GATE) };
-    // SAFETY: with the gate open the region is complete and the ring is mapped.
-    gate != 0 && chunk::has_owner(unsafe { &*(region as *const Region) })
-}
-
 /// Decides what a hook inside another means. `true`: the other one is gone.
 #[cold]
 #[inline(never)]
 fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32) -> bool {
-    if machine::stack_pointer() > slot.entry_sp.get() {
+    if is_abandoned(slot.entry_sp.get(), machine::stack_pointer()) {
         forget(region, slot);
         return true;
     }
@@ -207,6 +202,21 @@ fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32) -> bool {
         chunk::header(region).losses.nested.fetch_add(1, Relaxed);
     }
     false
+}
+
+/// Whether the frame that was at `entry` is gone, seen from `now`: left by a jump out
+/// of a signal handler. On which stack both are decides where one is the alternate.
+fn is_abandoned(entry: u64, now: u64) -> bool {
+    // The usual case needs no look: a function that calls another one.
+    if entry.wrapping_sub(now) < NEAR {
+        return false;
+    }
+    let alternate = machine::alternate_stack();
+    match (alternate.contains(&entry), alternate.contains(&now)) {
+        (false, true) => false,
+        (true, false) => true,
+        _ => now > entry,
+    }
 }
 
 /// Drops the open chunk behind what is committed, and the remembered stack.
@@ -231,12 +241,14 @@ fn is_sent(slot: &ThreadSlot, frames: &Frames) -> bool {
 
 /// Gives every frame that is to be sent its code id, describing new ones.
 fn name_frames(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
-    // Describing may begin a new chunk, and then frames below need a name too.
-    let mut first = slot.sent.get();
+    let mut sent = slot.sent.get();
+    let mut first = sent;
     while let Some(index) = (first..slot.depth.get()).find(|&i| frames[i as usize].id == 0) {
         let frame = &mut frames[index as usize];
         frame.id = codes::identify(region, slot, frame.code)?;
-        first = slot.sent.get().min(index + 1);
+        // Describing may have begun a new chunk, and then frames below need a name too.
+        first = if slot.sent.get() < sent { slot.sent.get() } else { index + 1 };
+        sent = slot.sent.get();
     }
     Some(())
 }

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__rdtscp, _rdtsc};
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::region::{Region, SEQUENCE};
 use prof_shared::ring::Header;
@@ -44,6 +45,21 @@ pub fn stack_pointer() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nostack, nomem, preserves_flags)) };
     pointer
+}
+
+/// This thread's alternate signal stack; empty if it has none.
+pub fn alternate_stack() -> Range<u64> {
+    const SIGALTSTACK: u64 = 131;
+    // stack_t: address, flags, size (sigaltstack(2)).
+    let mut stack = [0u64; 3];
+    let mut result = SIGALTSTACK;
+    // SAFETY: asks only, into live memory; a raw call leaves errno alone.
+    unsafe {
+        asm!("syscall", inout("rax") result, in("rdi") 0u64, in("rsi") stack.as_mut_ptr(),
+             out("rcx") _, out("r11") _, options(nostack));
+    }
+    let [start, _flags, bytes] = stack;
+    if result == 0 { start..start.saturating_add(bytes) } else { 0..0 }
 }
 
 /// The time stamp counter, not later than what follows it in program order needs:

@@ -70,7 +70,8 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
         slot.epoch.set(epoch);
     }
     let (kept, recount, tail) = (slot.depth.get() as usize, CAPACITY, CAPACITY);
-    let mut walk = Walk { fields: Fields::new(&region.offsets), frames, kept, recount, tail };
+    let is_cut = slot.truncated.get() != 0;
+    let mut walk = Walk { fields: Fields::new(&region.offsets), frames, kept, recount, tail, is_cut };
     let mut same = slot.sent.get() as usize;
     let end = match walk.collect(leaf) {
         End::Joined => walk.compare(&mut same),
@@ -131,7 +132,7 @@ enum End {
     /// At the remembered frame `kept - 1`. As a result of a comparison: the chain
     /// below is not what it was.
     Joined,
-    /// There are more frames than are remembered.
+    /// There are more frames than are remembered: from then on the upper half.
     TooDeep,
     /// A frame failed its checks, or the runtime began to finalize.
     Unreadable,
@@ -146,6 +147,8 @@ struct Walk<'a> {
     recount: usize,
     /// Where the new ones start.
     tail: usize,
+    /// Whether there were more below the remembered ones.
+    is_cut: bool,
 }
 
 impl Walk<'_> {
@@ -173,7 +176,11 @@ impl Walk<'_> {
                 self.kept = 0;
             }
             let end = match self.tail {
-                0 => Some(End::TooDeep),
+                0 => {
+                    // Room for the next frames, or each would mean a walk like this one.
+                    self.tail = CAPACITY / 2;
+                    Some(End::TooDeep)
+                }
                 _ => (!self.push(frame)).then_some(End::Unreadable),
             };
             if let Some(end) = end {
@@ -241,7 +248,12 @@ impl Walk<'_> {
                 self.recount = index;
             }
         }
-        if link == 0 { End::Root } else { End::Joined }
+        match link {
+            0 => End::Root,
+            // What was cut off is not looked at again.
+            _ if index == 0 && self.is_cut => End::TooDeep,
+            _ => End::Joined,
+        }
     }
 
     /// Walks without memory, for a chain that was relinked in the middle.

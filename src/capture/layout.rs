@@ -11,7 +11,7 @@ const DEFINING: [&str; 8] = [
     include_str!("../../payload/shared/src/kind.rs"),
     include_str!("../../payload/shared/src/varint.rs"),
 ];
-const DESCRIPTION: &str = include_str!("../../docs/capture-format.md");
+const DESCRIPTION: &str = include_str!("../../ARCHITECTURE.md");
 
 /// The code before its tests, without comments and spaces.
 fn essence(source: &str) -> impl Iterator<Item = char> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Everything read is checked: damage costs what it hit, is counted, and never panics.
-//! The layout is described in `docs/capture-format.md`.
+//! The layout is described in `ARCHITECTURE.md`.
 
 pub mod format;
 

@@ -34,13 +34,13 @@ pub(super) struct Arguments {
     /// Stop after this time: seconds, or with a unit (90s, 5m, 1h).
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
-    /// Write the capture to this file [default: prof-<name>-<pid>-<time>.prof].
+    /// Write the capture to this file, by default `prof-<name>-<pid>-<time>.prof`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it exists.
     #[arg(short, long)]
     force: bool,
-    /// Size of the shared ring: more survives a slow disk.
+    /// Size of the shared ring: a larger one survives a slow disk longer.
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
     ring_size: Shape,
     /// Order events by a shared counter instead of the processor's clock; chosen by

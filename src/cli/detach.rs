@@ -1,6 +1,6 @@
 //! `prof detach`.
 
-use crate::record::{Left, withdraw};
+use crate::record::{Left, longest_pause_us, withdraw};
 
 /// Remove what a killed `prof attach` left in a process.
 ///
@@ -17,8 +17,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pid = arguments.pid;
     match withdraw(pid)? {
         None => eprintln!("prof: nothing of prof is in process {pid}"),
-        Some(Left { detours, longest_pause }) => {
-            let pause = longest_pause.0.as_micros();
+        Some(Left { detours }) => {
+            let pause = longest_pause_us();
             eprintln!(
                 "prof: removed {detours} detours and the payload from process {pid}; longest pause {pause} µs"
             );

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use crate::cpython::{self, Version};
 use crate::model::{CodeObject, Metadata};
 
-/// Record every memory allocation of a running Python process.
+/// Record and explain the memory of running Python processes.
 #[derive(Parser)]
 #[command(name = "prof", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(

@@ -99,7 +99,7 @@ pub struct Entry {
     pub module: String,
     /// How it was entered, as `one byte`.
     pub way: String,
-    /// What was written where, as `+0x9a0f0: 41 -> e9`.
+    /// Where it was entered: the function's address and the offset, as `0x7f67dd4b6ef0+10`.
     pub patch: String,
 }
 

@@ -6,12 +6,12 @@
 
 use super::look::words;
 use super::{Error, Ground};
-use prof_injector::call::Caller;
+use prof_injector::call::{CallError, Caller};
 use prof_injector::detour::{
     ArmError, arm as put_in, arm_all_stopped, disarm as take_out, disarm_all_stopped,
 };
 use prof_injector::process::{Maps, Tid};
-use prof_injector::tracee::{Pause, Seized, Stopped, TraceError, Tracer, choose};
+use prof_injector::tracee::{Seized, Stopped, TraceError, Tracer, choose};
 use prof_shared::region::Entry;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,12 +24,12 @@ const ROUNDS: usize = 50;
 const REST: Duration = Duration::from_millis(2);
 
 /// Puts every detour in.
-pub fn arm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<Pause, Error> {
+pub fn arm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<(), Error> {
     change(ground, caller, entries, put_in, arm_all_stopped)
 }
 
 /// Takes every detour out; what somebody else has written there stays.
-pub fn disarm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<Pause, Error> {
+pub fn disarm(ground: &Ground, caller: &Caller, entries: &[Entry]) -> Result<(), Error> {
     change(ground, caller, entries, take_out, disarm_all_stopped)
 }
 
@@ -42,7 +42,7 @@ fn change(
     entries: &[Entry],
     one: One,
     stopping: Stopping,
-) -> Result<Pause, Error> {
+) -> Result<(), Error> {
     let with = |len: fn(u8) -> bool| entries.iter().copied().filter(|e| len(e.patch_len)).collect::<Vec<_>>();
     let (single, several) = (with(|len| len == 1), with(|len| len > 1));
     let memory = caller.writer().file();
@@ -50,10 +50,16 @@ fn change(
     let results = while_seized(ground, || single.iter().map(|entry| one(memory, entry)).collect::<Vec<_>>());
     results.into_iter().collect::<Result<(), ArmError>>()?;
     if several.is_empty() {
-        return Ok(Pause::default());
+        return Ok(());
     }
     let change = |pcs: &[u64]| several.iter().try_for_each(|entry| stopping(memory, entry, pcs));
     while_stopped(ground, &several, change)
+}
+
+/// Stops every thread and lets it go: each passes a full barrier.
+pub fn stop_everybody_once(ground: &Ground) -> Result<(), Error> {
+    let round = Tracer::run(|tracer| stop_all(tracer, ground).map(drop));
+    Ok(round.map_err(CallError::Trace)?)
 }
 
 /// Runs `work` with one thread seized, running on. If none can be, it is tried
@@ -72,24 +78,21 @@ fn while_stopped(
     ground: &Ground,
     entries: &[Entry],
     mut work: impl FnMut(&[u64]) -> Result<(), ArmError> + Send,
-) -> Result<Pause, Error> {
-    let mut inside = None;
+) -> Result<(), Error> {
+    let mut last = None;
     for _ in 0..ROUNDS {
         let maps = ground.maps_now()?;
-        let round = Tracer::run(|tracer| -> Result<(Result<(), ArmError>, Pause), TraceError> {
+        let round = Tracer::run(|tracer| -> Result<Result<(), ArmError>, TraceError> {
             let stopped = stop_all(tracer, ground)?;
-            let result = work(&places(ground, &maps, entries, &stopped)?);
-            let pauses: Result<Vec<Pause>, TraceError> = stopped.into_iter().map(Stopped::detach).collect();
-            Ok((result, pauses?.into_iter().max().unwrap_or_default()))
+            Ok(places(ground, &maps, entries, &stopped)?.and_then(|places| work(&places)))
         });
-        match round.map_err(prof_injector::call::CallError::Trace)? {
-            (Ok(()), pause) => return Ok(pause),
-            (Err(ArmError::ThreadInside { pc }), _) => inside = Some(ArmError::ThreadInside { pc }),
-            (Err(error), _) => return Err(error.into()),
+        match round.map_err(CallError::Trace)? {
+            Err(ArmError::ThreadInside { pc }) => last = Some(pc),
+            done => return Ok(done?),
         }
         std::thread::sleep(REST);
     }
-    Err(inside.map_or(Error::Unexpected("threads could not be stopped"), Error::Arm))
+    Err(ArmError::ThreadInside { pc: last.unwrap_or_default() }.into())
 }
 
 /// Stops every thread, those included that are started meanwhile.
@@ -113,20 +116,24 @@ fn stop_all<'t>(tracer: &'t Tracer, ground: &Ground) -> Result<Vec<Stopped<'t>>,
     }
 }
 
-/// The addresses near `entries` that are in a register or on a stack.
+/// The addresses near `entries` that are in a register or on a stack. A stack that
+/// cannot be read may hold any.
 fn places(
     ground: &Ground,
     maps: &Maps,
     entries: &[Entry],
     stopped: &[Stopped],
-) -> Result<Vec<u64>, TraceError> {
+) -> Result<Result<Vec<u64>, ArmError>, TraceError> {
     let is_near = |word: &u64| entries.iter().any(|e| (e.patch..e.patch + 8).contains(word));
     let memory = ground.process.memory();
     let mut places = Vec::new();
     for thread in stopped {
         let registers = thread.registers()?;
+        let Some(words) = words(&memory, maps, registers.rsp) else {
+            return Ok(Err(ArmError::ThreadInside { pc: registers.rip }));
+        };
         places.push(registers.rip);
-        places.extend(words(&memory, maps, registers.rsp).unwrap_or_default().into_iter().filter(is_near));
+        places.extend(words.into_iter().filter(is_near));
     }
-    Ok(places)
+    Ok(Ok(places))
 }

@@ -8,8 +8,7 @@ use prof_injector::failpoint::ToldToFail;
 use prof_injector::region::RegionError;
 use std::io;
 
-/// What went wrong. After any of these the target is as it was, unless the
-/// message says otherwise.
+/// What went wrong. Unless the message says otherwise, the target is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing was touched.
@@ -57,6 +56,14 @@ pub enum Error {
     /// A test asked for it.
     #[error(transparent)]
     ToldToFail(#[from] ToldToFail),
+    /// A step of getting in failed, and so did taking back those before it.
+    #[error("{first}; and what was done could not all be taken back: {also}; what is left is inert")]
+    NotTakenBack {
+        /// What failed first.
+        first: Box<Error>,
+        /// What failed then.
+        also: Box<Error>,
+    },
     /// Threads did not leave our code in time.
     #[error("thread {tid} is still inside the payload; it stays loaded and inert ({bytes} bytes)")]
     StillInside {
@@ -77,7 +84,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { hint, .. } => hint.clone(),
-            Error::StillInside { .. } => Some("run `prof detach PID` later to remove it".to_owned()),
+            Error::StillInside { .. } | Error::NotTakenBack { .. } => {
+                Some("run `prof detach PID` later to remove it".to_owned())
+            }
             Error::Capture(capture::Error::Exists(_)) => {
                 Some("--force replaces it, -o names another".to_owned())
             }

@@ -18,7 +18,7 @@ pub struct Ground {
 impl Ground {
     /// Looks at `pid`.
     pub fn survey(pid: i32) -> Result<Ground, Error> {
-        let process = Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))?;
+        let process = open(pid)?;
         let maps = process.maps().map_err(|error| no_access(pid, error))?;
         if maps.0.is_empty() {
             return Err(refused(format!("process {pid} has no memory: a kernel thread or a zombie"), None));
@@ -29,17 +29,27 @@ impl Ground {
 
     /// The pid as the process sees itself.
     pub fn own_pid(&self) -> Result<u32, Error> {
-        let task = self.process.live_task().map_err(Error::io("finding a live thread"))?;
-        let status = self.process.status(task).map_err(Error::io("reading a thread's status"))?;
-        // Where the leader has exited this is another thread's tid, in the same
-        // namespace: as good for asking the kernel about threads.
-        Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
+        own_pid(&self.process)
     }
 
     /// The mappings now.
     pub fn maps_now(&self) -> Result<Maps, Error> {
         self.process.maps().map_err(Error::io("reading the target's mappings"))
     }
+}
+
+/// Finds the process.
+pub fn open(pid: i32) -> Result<Process, Error> {
+    Process::open(Pid::from_raw(pid)).map_err(|error| no_process(pid, error))
+}
+
+/// The pid of a process as it sees itself.
+pub fn own_pid(process: &Process) -> Result<u32, Error> {
+    let task = process.live_task().map_err(Error::io("finding a live thread"))?;
+    let status = process.status(task).map_err(Error::io("reading a thread's status"))?;
+    // Where the leader has exited this is another thread's tid, in the same
+    // namespace: as good for asking the kernel about threads.
+    Ok(status.ns_pids.last().copied().unwrap_or_default() as u32)
 }
 
 /// A refusal.

@@ -13,11 +13,12 @@
 //! After any step the target runs on by itself, and [`super::withdraw()`] finds in
 //! the target all that it needs to take the steps back.
 
-use super::clock::Clock;
+use super::clock::{Clock, Reading};
 use super::islands::Islands;
 use super::register::{Register, field};
 use super::ring::Ring;
-use super::safe::call_safely;
+use super::safe::Judge;
+use super::withdraw::take_back;
 use super::{Error, Ground, arm};
 use crate::PAYLOAD;
 use crate::cpython::Interpreter;
@@ -28,7 +29,6 @@ use prof_injector::failpoint::fail_point;
 use prof_injector::memfd;
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{allocator_text, find_dlopen};
-use prof_injector::tracee::Pause;
 use prof_shared::region::{ENTRY_COUNT, Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
 use prof_shared::ring;
 use std::collections::HashMap;
@@ -62,8 +62,8 @@ pub struct Installed {
     pub detours: Vec<(Function, Plan)>,
     /// The functions that are not, and why.
     pub refused: Vec<String>,
-    /// The longest time for which a thread was stopped.
-    pub longest_pause: Pause,
+    /// When the gate was opened.
+    pub opened: Reading,
     /// How many threads and moments were looked at for a safe point.
     pub tries: u32,
 }
@@ -73,36 +73,43 @@ pub fn payload_name() -> String {
     format!("{PAYLOAD_NAME}{:08x}", crc32fast::hash(PAYLOAD))
 }
 
-/// Puts everything in place and opens the gate.
+/// Puts everything in place and opens the gate. After an error all is as before.
 pub fn install(
     ground: &Ground,
     caller: &Caller,
+    judge: &mut Judge,
     python: &Interpreter,
     ring_shape: ring::Shape,
     clock: Clock,
 ) -> Result<Installed, Error> {
     let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
     let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
-    let (region, pause) = RegionHandle::create(caller, shape, BUDGET)?;
-    let mut work = Work { ground, caller, python, region: &region, clock, longest_pause: pause, tries: 0 };
-    let (ring, islands) = work.run(ring_shape)?;
-    let (longest_pause, tries) = (work.longest_pause, work.tries);
-    let detours = islands.planned().to_vec();
-    Ok(Installed { region, ring, detours, refused: islands.refused, longest_pause, tries })
+    let (region, _) = RegionHandle::create(caller, shape, BUDGET)?;
+    let mut work = Work { ground, caller, judge, python, region: &region, clock, tries: 0 };
+    match work.run(ring_shape) {
+        Ok((ring, islands, opened)) => {
+            let (detours, tries) = (islands.planned().to_vec(), work.tries);
+            Ok(Installed { region, ring, opened, detours, refused: islands.refused, tries })
+        }
+        Err(error) => match take_back(ground, &region) {
+            Ok(_) => Err(error),
+            Err(also) => Err(Error::NotTakenBack { first: Box::new(error), also: Box::new(also) }),
+        },
+    }
 }
 
-struct Work<'a> {
+struct Work<'a, 'g> {
     ground: &'a Ground,
     caller: &'a Caller<'a>,
+    judge: &'a mut Judge<'g>,
     python: &'a Interpreter,
     region: &'a RegionHandle,
     clock: Clock,
-    longest_pause: Pause,
     tries: u32,
 }
 
-impl Work<'_> {
-    fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands), Error> {
+impl Work<'_, '_> {
+    fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands, Reading), Error> {
         self.write_numbers(ring_shape)?;
         fail_point("numbers-written")?;
         let files = self.make_files()?;
@@ -119,11 +126,11 @@ impl Work<'_> {
         let base = self.load(&files, ring_shape)?;
         let islands = self.build_islands(&hook_addresses(base)?)?;
         self.swap_dealloc(base, islands.planned().len())?;
-        let pause = arm::arm(self.ground, self.caller, &self.register().entries()?)?;
-        self.longest_pause = self.longest_pause.max(pause);
+        arm::arm(self.ground, self.caller, &self.register().entries()?)?;
+        let opened = self.clock.read();
         self.register().set_gate(true)?;
         fail_point("gate-opened")?;
-        Ok((ring, islands))
+        Ok((ring, islands, opened))
     }
 
     fn register(&self) -> Register<'_> {
@@ -179,8 +186,7 @@ impl Work<'_> {
             self.caller.run_program(stopped, self.region, steps, text)
         };
         let flight = self.caller.on_some_thread(BUDGET, launch)?;
-        let (results, pause) = self.caller.land_program(flight, BUDGET)?;
-        self.longest_pause = self.longest_pause.max(pause);
+        let (results, _) = self.caller.land_program(flight, BUDGET)?;
         Ok(results)
     }
 
@@ -201,8 +207,7 @@ impl Work<'_> {
             syscall(libc::SYS_close, [files.ring, 0, 0, 0, 0, 0]),
         ];
         steps.extend(loader.dlerror.map(|dlerror| call(dlerror, [0, 0])));
-        let called = call_safely(self.ground, self.caller, self.region, &steps, path.as_bytes(), &[])?;
-        self.longest_pause = self.longest_pause.max(called.pause);
+        let called = self.judge.call(self.caller, self.region, &steps, path.as_bytes())?;
         self.tries = called.tries;
         fail_point("payload-loaded")?;
         let mapped = check("mmap", called.results[2])?;

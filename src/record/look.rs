@@ -7,7 +7,7 @@
 use super::safe::Judge;
 use super::{Error, Ground};
 use prof_injector::process::{Activity, Maps, Memory, Tid};
-use prof_injector::tracee::{Pause, Seized, TraceError, Tracer};
+use prof_injector::tracee::{Seized, TraceError, Tracer};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -18,45 +18,31 @@ const RED_ZONE: u64 = 128;
 /// How long one thread is waited for when it shall stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(200);
 
-/// What a look brought.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Looked {
-    /// A thread that may be inside.
-    pub inside: Option<Tid>,
-    /// The longest time for which a thread was stopped.
-    pub longest_pause: Pause,
-}
-
-/// Looks for a thread in `code`.
-pub fn anybody_in(ground: &Ground, code: &[Range<u64>]) -> Result<Looked, Error> {
-    let mut judge = Judge::new(ground, code)?;
+/// A thread that may be in `code`, if there is one. Those of `claiming` say that they
+/// are: they are believed to be outside only if their stack was walked to its end.
+pub fn anybody_in(
+    ground: &Ground,
+    judge: &mut Judge,
+    code: &[Range<u64>],
+    claiming: &[Tid],
+) -> Result<Option<Tid>, Error> {
+    judge.refresh()?;
     let maps = ground.maps_now()?;
-    let mut looked = Looked::default();
     for tid in ground.process.tasks().map_err(Error::io("listing the target's threads"))? {
-        if is_outside(ground, &maps, tid, code) {
+        let claims = claiming.contains(&tid);
+        if !claims && is_outside(ground, &maps, tid, code) {
             continue;
         }
-        let stopped = Tracer::run(|tracer| -> Result<(bool, Pause), TraceError> {
+        let is_out = Tracer::run(|tracer| -> Result<bool, TraceError> {
             let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
-            let is_out = judge.is_outside(&stopped, code);
-            Ok((is_out, stopped.detach()?))
+            Ok(judge.is_outside(&stopped, code, claims))
         });
-        match stopped {
-            Ok((is_out, pause)) => {
-                looked.longest_pause = looked.longest_pause.max(pause);
-                if !is_out {
-                    looked.inside = Some(tid);
-                    return Ok(looked);
-                }
-            }
-            Err(TraceError::Gone(_)) => {}
-            Err(_) => {
-                looked.inside = Some(tid);
-                return Ok(looked);
-            }
+        match is_out {
+            Ok(true) | Err(TraceError::Gone(_)) => {}
+            Ok(false) | Err(_) => return Ok(Some(tid)),
         }
     }
-    Ok(looked)
+    Ok(None)
 }
 
 /// Whether a thread that waits in the kernel has nothing of `code` on its stack.

@@ -61,8 +61,11 @@ fn modules(ground: &Ground) -> Vec<Module> {
     ground.modules.iter().map(module).collect()
 }
 
-/// Adds which functions are detoured, and how.
-pub fn add_entries(about: &mut Metadata, installed: &Installed) {
+/// Adds when recording began, which functions are detoured, and how.
+pub fn add_installed(about: &mut Metadata, installed: &Installed) {
+    about.started_unix_ns = installed.opened.unix_ns;
+    about.clock.origin_ticks = installed.opened.ticks;
+    about.clock.origin_unix_ns = installed.opened.unix_ns;
     let entry = |(function, plan): &(prof_injector::detour::Function, prof_injector::detour::Plan)| Entry {
         name: function.name.to_owned(),
         module: function.module.display().to_string(),
@@ -112,7 +115,7 @@ pub fn default_path(ground: &Ground, start: &Reading) -> PathBuf {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let name: String = name.chars().map(safe).take(40).collect();
     let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(start.unix_ns));
-    let time = time.to_string().replace(':', "").replace('-', "");
+    let time = time.to_string().replace([':', '-'], "");
     format!("prof-{name}-{}-{time}.prof", ground.process.pid()).into()
 }
 

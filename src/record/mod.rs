@@ -15,6 +15,7 @@ mod ground;
 mod install;
 mod islands;
 mod keeper;
+mod lock;
 mod look;
 mod metadata;
 mod register;
@@ -31,3 +32,8 @@ pub use ground::Ground;
 
 pub use session::{Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};
+
+/// The longest time for which this process has stopped a thread, in µs.
+pub fn longest_pause_us() -> u64 {
+    prof_injector::tracee::Pause::longest().0.as_micros() as u64
+}

@@ -1,14 +1,15 @@
 //! Programs that call into libc: only on a thread that is proven to be at a safe
 //! point.
 
+use super::ground::refused;
 use super::look::{holds, words};
 use super::{Error, Ground};
 use crate::native::Unwinder;
 use prof_injector::call::{CallError, Caller, Unsuitable};
-use prof_injector::process::Maps;
+use prof_injector::process::{Maps, Tid};
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{Forbidden, Look, Verdict};
-use prof_injector::tracee::{Pause, Stopped};
+use prof_injector::tracee::{Fitness, Stopped, choose};
 use prof_shared::region::Step;
 use prof_shared::row::{End, Regs};
 use std::collections::HashSet;
@@ -22,6 +23,8 @@ const RUN_DEADLINE: Duration = Duration::from_secs(10);
 /// After so many tries words that are shown to be stale no longer count.
 const PATIENCE: u32 = 8;
 
+/// How often the leader is looked at before the others are.
+const LEADER_TRIES: u32 = 3;
 /// Most frames walked.
 const FRAME_LIMIT: usize = 10_000;
 
@@ -29,37 +32,21 @@ const FRAME_LIMIT: usize = 10_000;
 pub struct Called {
     /// The result of each step.
     pub results: Vec<u64>,
-    /// How long the thread was stopped.
-    pub pause: Pause,
     /// How many threads and moments were looked at.
     pub tries: u32,
 }
 
-/// Runs `steps` on some thread at a safe point; `extra` is code that it must not
-/// be in either.
-pub fn call_safely(
+/// Tries the leader first: malloc has memory for it already, while a call in a
+/// thread that never allocated would leave a new arena behind.
+fn on_leader<T: Send>(
     ground: &Ground,
     caller: &Caller,
-    region: &RegionHandle,
-    steps: &[Step],
-    text: &[u8],
-    extra: &[Range<u64>],
-) -> Result<Called, Error> {
-    let mut judge = Judge::new(ground, extra)?;
-    let mut tries = 0;
-    let mut seen = HashSet::new();
-    let flight = caller.on_some_thread(SEARCH_BUDGET, |stopped| {
-        tries += 1;
-        let registers = stopped.registers()?;
-        // A thread that has not moved keeps its stale words for ever.
-        let is_still = !seen.insert((stopped.tid(), registers.rip, registers.rsp));
-        match judge.is_safe(&stopped, is_still || tries > PATIENCE)? {
-            true => caller.run_program(stopped, region, steps, text),
-            false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
-        }
-    })?;
-    let (results, pause) = caller.land_program(flight, RUN_DEADLINE)?;
-    Ok(Called { results, pause, tries })
+    mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
+) -> Option<T> {
+    let leader = Tid(ground.process.pid().as_raw());
+    let is_fit = |(tid, fitness): &(Tid, Fitness)| *tid == leader && *fitness != Fitness::Interrupts;
+    choose(&ground.process).ok()?.iter().find(|thread| is_fit(thread))?;
+    (0..LEADER_TRIES).find_map(|_| caller.on_thread(leader, &mut launch).ok())
 }
 
 /// Judges stopped threads.
@@ -74,7 +61,7 @@ impl<'g> Judge<'g> {
     /// With the rules of all modules; `extra` is forbidden code besides libc's.
     pub fn new(ground: &'g Ground, extra: &[Range<u64>]) -> Result<Judge<'g>, Error> {
         let forbidden = Forbidden::from_modules(&ground.modules, extra);
-        let forbidden = forbidden.map_err(|error| super::ground::refused(error.to_string(), None))?;
+        let forbidden = forbidden.map_err(|error| refused(error.to_string(), None))?;
         let mut unwinder = Unwinder::new();
         for module in &ground.modules {
             // One without rules ends a walk early, and then the scan decides.
@@ -83,18 +70,57 @@ impl<'g> Judge<'g> {
         Ok(Judge { ground, forbidden, unwinder, maps: ground.maps_now()? })
     }
 
+    /// Looks at the mappings anew: threads have come since.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.maps = self.ground.maps_now()?;
+        Ok(())
+    }
+
+    /// Runs `steps` on some thread at a safe point.
+    pub fn call(
+        &mut self,
+        caller: &Caller,
+        region: &RegionHandle,
+        steps: &[Step],
+        text: &[u8],
+    ) -> Result<Called, Error> {
+        self.refresh()?;
+        let ground = self.ground;
+        let mut tries = 0;
+        let mut seen = HashSet::new();
+        let mut launch = |stopped: Stopped<'_>| {
+            tries += 1;
+            let registers = stopped.registers()?;
+            // A thread that has not moved keeps its stale words for ever.
+            let is_still = !seen.insert((stopped.tid(), registers.rip, registers.rsp));
+            match self.is_safe(&stopped, is_still || tries > PATIENCE)? {
+                true => caller.run_program(stopped, region, steps, text),
+                false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
+            }
+        };
+        let flight = match on_leader(ground, caller, &mut launch) {
+            Some(flight) => flight,
+            None => caller.on_some_thread(SEARCH_BUDGET, launch)?,
+        };
+        let (results, _) = caller.land_program(flight, RUN_DEADLINE)?;
+        Ok(Called { results, tries })
+    }
+
     /// Whether a stopped thread is outside of `code` and will not return there: no
     /// word of its stack points there, or the stack was walked to its end and
-    /// shows that such words are stale.
-    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>]) -> bool {
+    /// shows that such words are stale. `walk` wants the walk in any case: a handler
+    /// on an alternate stack hides the stack that it interrupted from a scan.
+    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>], walk: bool) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if holds(code, registers.rip) {
+        if about_to_enter(&registers, code) {
             return false;
         }
         let memory = self.ground.process.memory();
-        if words(&memory, &self.maps, registers.rsp)
-            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
-        {
+        let is_clean = || {
+            words(&memory, &self.maps, registers.rsp)
+                .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
+        };
+        if !walk && is_clean() {
             return true;
         }
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
@@ -103,11 +129,26 @@ impl<'g> Judge<'g> {
     }
 
     /// Whether the thread is at a safe point.
-    pub fn is_safe(&mut self, stopped: &Stopped, accept_stale: bool) -> Result<bool, CallError> {
+    fn is_safe(&mut self, stopped: &Stopped, accept_stale: bool) -> Result<bool, CallError> {
         let registers = stopped.registers()?;
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
         let memory = self.ground.process.memory();
         let look = Look { regs, memory: &memory, maps: &self.maps, accept_stale };
         Ok(self.forbidden.judge(&look, |pc| self.unwinder.row(pc)) == Verdict::Safe)
     }
+}
+
+/// Whether the next instruction is in `code`, or may call it by a register: a
+/// function pointer (`tp_dealloc`) is loaded before it is called. Nobody makes a
+/// system call in between, so the registers of a thread in one are only stale: they
+/// stay as they are for as long as it waits.
+fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>]) -> bool {
+    let is_in_syscall = (registers.orig_rax as i64) >= 0;
+    if is_in_syscall {
+        return holds(code, registers.rip);
+    }
+    let r = registers;
+    let scratch = [r.rip, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
+    let kept = [r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15];
+    scratch.iter().chain(&kept).any(|&word| holds(code, word))
 }

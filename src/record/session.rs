@@ -1,12 +1,14 @@
 //! One recording, from the first look at the target to the finished capture.
 
-use super::clock::{Clock, Reading};
+use super::clock::Clock;
 use super::ground::refused;
 use super::install::{Installed, install, payload_name};
 use super::keeper::Keeper;
+use super::lock::Lock;
 use super::metadata::{self, describe};
+use super::safe::Judge;
 use super::spool::{Item, Spool};
-use super::withdraw::{self, Found, remove};
+use super::withdraw::{self, remove};
 use super::{Error, Ground};
 use crate::capture::Writer;
 use crate::cpython::{ArenaTable, Interpreter, Looks};
@@ -17,7 +19,6 @@ use prof_injector::Pid;
 use prof_injector::call::Caller;
 use prof_injector::preflight::{self, Refusal};
 use prof_injector::process::Process;
-use prof_injector::tracee::Pause;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -96,33 +97,33 @@ pub struct Company<'a> {
 
 /// Records until somebody wants it to stop, or one of the other ends comes.
 pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
-    let ground = clear_ground(options.pid)?;
+    let (ground, _lock) = clear_ground(options.pid)?;
     let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
+    let mut judge = Judge::new(&ground, &[])?;
     let start = options.clock.read();
     let mut about = describe(&ground, &python, options, &start);
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
     let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
-    let enter = || {
+    let mut enter = || {
         let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
-        install(&ground, &caller, &python, options.ring, options.clock)
+        install(&ground, &caller, &mut judge, &python, options.ring, options.clock)
     };
     let installed = match enter() {
         Ok(installed) => installed,
         Err(error) => {
-            take_back(options.pid);
             // A capture that was not begun.
             let _stays_empty = std::fs::remove_file(&path);
             return Err(error);
         }
     };
-    metadata::add_entries(&mut about, &installed);
+    metadata::add_installed(&mut about, &installed);
     spool.put(Item::Metadata(Box::new(about.clone())));
     let keeper = Keeper::new(&ground, installed.region.clone());
     let looker = start_looker(&ground, &python, &installed);
-    Session { ground: &ground, options, installed, keeper, looker, spool, start, about, path }.run(company)
+    Session { ground: &ground, options, installed, keeper, looker, spool, about, path }.run(company)
 }
 
 /// Without it there are no categories of the resident set.
@@ -136,29 +137,21 @@ fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) ->
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
 /// attacher left.
-fn clear_ground(pid: i32) -> Result<Ground, Error> {
+fn clear_ground(pid: i32) -> Result<(Ground, Lock), Error> {
     check(Pid::from_raw(pid), &format!("/memfd:{}", payload_name()))?;
-    let ground = Ground::survey(pid)?;
-    match withdraw::find(&ground)? {
-        Found::Nothing => Ok(ground),
-        Found::InUse => Err(refused(
-            format!("process {pid} is being recorded by another prof"),
-            Some("one recording at a time; end the other one first"),
-        )),
-        Found::OtherBuild(layout) => Err(refused(
-            format!("another build of prof (layout {layout}) is in process {pid}"),
-            Some("run `prof detach` of that build first"),
-        )),
-        Found::Remains(region) => {
+    let (ground, lock, remains) = withdraw::open(pid)?;
+    match remains {
+        None => Ok((ground, lock)),
+        Some(region) => {
             remove(&ground, &region)?;
-            Ground::survey(pid)
+            Ok((Ground::survey(pid)?, lock))
         }
     }
 }
 
 /// Refuses what cannot be attached to, before the first ptrace request.
 fn check(pid: Pid, own_payload: &str) -> Result<(), Error> {
-    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint().as_deref());
+    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint());
     match preflight::check(pid, own_payload) {
         Ok((_, None)) => Ok(()),
         Ok((_, Some(refusal))) | Err(refusal) => Err(refuse(refusal)),
@@ -179,15 +172,6 @@ fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
     }
 }
 
-/// After a step that failed: takes back those before it.
-fn take_back(pid: i32) {
-    let Ok(ground) = Ground::survey(pid) else { return };
-    if let Ok(Found::Remains(region)) = withdraw::find(&ground) {
-        // What fails here stays inert, and `prof detach` tries again.
-        let _stays = remove(&ground, &region);
-    }
-}
-
 struct Session<'g> {
     ground: &'g Ground,
     options: &'g Options,
@@ -195,7 +179,6 @@ struct Session<'g> {
     keeper: Keeper<'g>,
     looker: Option<Looker>,
     spool: Spool,
-    start: Reading,
     about: Metadata,
     path: PathBuf,
 }
@@ -211,7 +194,7 @@ impl Session<'_> {
         }
         let tries = self.installed.tries;
         let mut notes = self.installed.refused.clone();
-        notes.push(format!("a thread was at a safe point at the {tries}. look"));
+        notes.push(format!("a thread was at a safe point at look {tries}"));
         (company.tell)(Progress::Started { path: self.path.clone(), notes });
         self.ask(Detail::Thorough);
         let reason = self.watch(Instant::now(), company);
@@ -254,9 +237,9 @@ impl Session<'_> {
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
     }
 
-    /// Nanoseconds since the start.
+    /// Nanoseconds since the hooks went live.
     fn now_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
+        self.installed.opened.elapsed().as_nanos() as u64
     }
 
     /// Begins a look at the resident set; false if it is not the time for one.
@@ -333,33 +316,39 @@ impl Session<'_> {
     fn leave(&mut self, reason: EndReason) -> Option<Error> {
         let is_gone =
             matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
-        let result = if is_gone { Ok(Pause::default()) } else { self.withdraw() };
+        let result = if is_gone { Ok(()) } else { self.withdraw_stubbornly() };
         self.installed.ring.drain(Eagerness::Everything, |piece| self.spool.put(Item::Piece(piece)));
         match result {
-            Ok(pause) => {
-                self.installed.longest_pause = self.installed.longest_pause.max(pause);
-                None
-            }
+            Ok(()) => None,
             Err(_) if !self.ground.process.is_alive() || !self.region_stands() => None,
             Err(error) => Some(error),
         }
     }
 
-    fn withdraw(&self) -> Result<Pause, Error> {
+    /// Each step can be repeated: what failed by chance is tried once more.
+    fn withdraw_stubbornly(&self) -> Result<(), Error> {
+        match self.withdraw() {
+            Err(error @ Error::StillInside { .. }) => Err(error),
+            Err(_) => self.withdraw(),
+            done => done,
+        }
+    }
+
+    fn withdraw(&self) -> Result<(), Error> {
         let ground = Ground::survey(self.ground.process.pid().as_raw())?;
-        Ok(remove(&ground, &self.installed.region)?.longest_pause)
+        remove(&ground, &self.installed.region).map(drop)
     }
 
     fn finish(mut self, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
         let now = self.options.clock.read();
-        self.about.clock.ticks_per_second = self.start.rate(&now) as u64;
+        self.about.clock.ticks_per_second = self.installed.opened.rate(&now) as u64;
         let losses = self.installed.ring.losses();
         let finished = self.spool.finish();
         let end = End {
             reason,
             unix_ns: now.unix_ns,
             events: finished.events,
-            longest_pause_us: self.installed.longest_pause.0.as_micros() as u64,
+            longest_pause_us: super::longest_pause_us(),
             losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
         };
         let mut writer = finished.writer;

@@ -10,24 +10,26 @@
 //! long as a thread may be inside, the code stays, inert.
 
 use super::arm;
-use super::ground::refused;
+use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
+use super::lock::{Lock, in_use};
 use super::look::anybody_in;
 use super::register::{Register, field};
-use super::safe::call_safely;
+use super::safe::Judge;
 use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
 use prof_injector::failpoint::fail_point;
-use prof_injector::process::Maps;
+use prof_injector::process::{Maps, Tid};
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
-use prof_injector::tracee::{Pause, Stopped};
+use prof_injector::tracee::Stopped;
 use prof_injector::{barrier, memfd};
 use prof_shared::region::{
     Entry, HEADER, PROGRAM, Program, Region, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step,
 };
 use prof_shared::ring::{Header, OWNER_DIED};
+use std::collections::HashSet;
 use std::mem::offset_of;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ use std::time::{Duration, Instant};
 const BUDGET: Duration = Duration::from_secs(5);
 /// How long threads may take to leave the hooks.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
+/// After so long a thread that says that it is in a hook is looked at: a jump out of
+/// a signal handler leaves a hook without a word.
+const DOUBT: Duration = Duration::from_millis(200);
 /// Pause between two looks.
 const REST: Duration = Duration::from_millis(1);
 
@@ -44,38 +49,29 @@ const REST: Duration = Duration::from_millis(1);
 pub struct Left {
     /// Detours taken out.
     pub detours: usize,
-    /// The longest time for which a thread was stopped.
-    pub longest_pause: Pause,
 }
 
-/// Whether a recording is in the target, and of whom.
-pub enum Found {
-    /// Nothing of ours.
-    Nothing,
-    /// A region whose attacher is gone.
-    Remains(RegionHandle),
-    /// A region whose attacher lives.
-    InUse,
-    /// A region of another build's layout.
-    OtherBuild(u32),
-}
-
-/// Looks for what an attacher may have left.
-pub fn find(ground: &Ground) -> Result<Found, Error> {
-    let Some(region) = RegionHandle::find(&ground.process, &ground.maps) else { return Ok(Found::Nothing) };
-    match region.progress() {
-        Progress::OtherLayout(layout) => Ok(Found::OtherBuild(layout)),
-        Progress::Unfinished => Ok(Found::Remains(region)),
-        Progress::Complete(_) => {
-            let owned = owner(ground, &region)?;
-            Ok(if owned { Found::InUse } else { Found::Remains(region) })
-        }
+/// Takes the lock of process `pid` and then looks at it: what a living attacher is
+/// about to build looks like remains. Gives what a dead attacher left there, and
+/// refuses what is somebody else's.
+pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
+    let lock = Lock::take(&ground::open(pid)?)?;
+    let ground = Ground::survey(pid)?;
+    let region = RegionHandle::find(&ground.process, &ground.maps);
+    match region.as_ref().map(RegionHandle::progress) {
+        Some(Progress::OtherLayout(layout)) => Err(refused(
+            format!("another build of prof (layout {layout}) is in process {pid}"),
+            Some("run `prof detach` of that build first"),
+        )),
+        Some(Progress::Complete(_)) if has_owner(&ground, region.as_ref())? => Err(in_use(&ground.process)),
+        _ => Ok((ground, lock, region)),
     }
 }
 
 /// Whether somebody alive holds the ring. A child of a recorded process has all of
 /// it too, but nobody records the child.
-fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
+fn has_owner(ground: &Ground, region: Option<&RegionHandle>) -> Result<bool, Error> {
+    let Some(region) = region else { return Ok(false) };
     let memory = ground.process.memory();
     let header = region.at(HEADER);
     let ring = memory.read_u64(header + offset_of!(Region, ring) as u64);
@@ -94,37 +90,32 @@ fn owner(ground: &Ground, region: &RegionHandle) -> Result<bool, Error> {
 
 /// Takes everything out of process `pid` that is ours; `None` if nothing was.
 pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
-    let ground = Ground::survey(pid)?;
-    match find(&ground)? {
-        Found::Nothing => Ok(None),
-        Found::InUse => Err(refused(
-            format!("a recording of process {pid} is running"),
-            Some("end it where it was started; its end removes everything"),
-        )),
-        Found::OtherBuild(layout) => Err(refused(
-            format!("another build of prof (layout {layout}) is in process {pid}"),
-            Some("run `prof detach` of that build"),
-        )),
-        Found::Remains(region) => remove(&ground, &region).map(Some),
-    }
+    let (ground, _lock, remains) = open(pid)?;
+    remains.map(|region| remove(&ground, &region)).transpose()
+}
+
+/// After a step of getting in that failed: takes back those before it.
+pub fn take_back(ground: &Ground, region: &RegionHandle) -> Result<Left, Error> {
+    remove(&Ground::survey(ground.process.pid().as_raw())?, region)
 }
 
 /// Takes out `region` and all that its register names.
 pub fn remove(ground: &Ground, region: &RegionHandle) -> Result<Left, Error> {
     let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
-    let mut work = Work { ground, caller: &caller, region, left: Left::default() };
+    let judge = Judge::new(ground, &[library(&Register::new(&caller, region))?])?;
+    let mut work = Work { ground, caller: &caller, judge, region, left: Left::default() };
     if let Progress::Complete(_) = region.progress() {
         work.take_out()?;
     }
     work.close_files()?;
-    let pause = region.remove(&caller, BUDGET)?;
-    work.saw(pause);
+    region.remove(&caller, BUDGET)?;
     Ok(work.left)
 }
 
 struct Work<'a> {
     ground: &'a Ground,
     caller: &'a Caller<'a>,
+    judge: Judge<'a>,
     region: &'a RegionHandle,
     left: Left,
 }
@@ -134,18 +125,14 @@ impl Work<'_> {
         Register::new(self.caller, self.region)
     }
 
-    fn saw(&mut self, pause: Pause) {
-        self.left.longest_pause = self.left.longest_pause.max(pause);
-    }
-
     fn take_out(&mut self) -> Result<(), Error> {
-        self.region.settle(self.caller, BUDGET)?;
+        // First of all: what fails later leaves hooks that pass through.
         self.register().set_gate(false)?;
         fail_point("gate-closed")?;
+        self.region.settle(self.caller, BUDGET)?;
         let entries = self.register().entries()?;
         let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();
-        let pause = arm::disarm(self.ground, self.caller, &patches)?;
-        self.saw(pause);
+        arm::disarm(self.ground, self.caller, &patches)?;
         self.left.detours = patches.len();
         self.restore_dealloc()?;
         let islands = self.own_islands(&patches)?;
@@ -169,8 +156,7 @@ impl Work<'_> {
     fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
         let launch = |stopped: Stopped<'_>| self.caller.run_program(stopped, self.region, steps, &[]);
         let flight = self.caller.on_some_thread(BUDGET, launch)?;
-        let (results, pause) = self.caller.land_program(flight, BUDGET)?;
-        self.saw(pause);
+        let (results, _) = self.caller.land_program(flight, BUDGET)?;
         Ok(results)
     }
 
@@ -182,30 +168,26 @@ impl Work<'_> {
         Ok(pages)
     }
 
-    fn library(&self) -> Result<Range<u64>, Error> {
-        let (base, bytes) =
-            (self.register().word(field::LIBRARY_BASE)?, self.register().word(field::LIBRARY_BYTES)?);
-        Ok(base..base.saturating_add(bytes))
-    }
-
     /// Waits until every hook was left, then looks at every thread.
     fn wait_outside(&mut self, islands: &[Range<u64>]) -> Result<(), Error> {
-        barrier::global().map_err(Error::io("membarrier"))?;
+        // Some kernels (with nohz_full) have no global barrier: to be stopped is one.
+        if barrier::global().is_err() {
+            arm::stop_everybody_once(self.ground)?;
+        }
         let mut code = islands.to_vec();
-        code.extend([self.library()?, self.region.at(STUB)..self.region.at(PROGRAM)]);
+        code.extend([library(&self.register())?, self.region.at(STUB)..self.region.at(PROGRAM)]);
         code.retain(|range| !range.is_empty());
         let start = Instant::now();
         loop {
-            let busy = self.busy_slot()?;
-            let looked = if busy { None } else { Some(anybody_in(self.ground, &code)?) };
-            if let Some(looked) = looked {
-                self.saw(looked.longest_pause);
-                if looked.inside.is_none() {
-                    return Ok(());
-                }
-            }
+            let busy = self.busy_threads()?;
+            let is_time = busy.is_empty() || start.elapsed() >= DOUBT;
+            let inside = match is_time {
+                true => anybody_in(self.ground, &mut self.judge, &code, &busy)?,
+                false => busy.first().copied(),
+            };
+            let Some(inside) = inside else { return Ok(()) };
             if start.elapsed() > LEAVE_DEADLINE {
-                let tid = looked.and_then(|looked| looked.inside).map_or(0, |tid| tid.0);
+                let tid = inside.0;
                 let bytes = code.iter().map(|range| range.end - range.start).sum();
                 return Err(Error::StillInside { tid, bytes });
             }
@@ -213,27 +195,26 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a living thread says that it is in a hook.
-    fn busy_slot(&self) -> Result<bool, Error> {
+    /// The living threads that say that they are in a hook.
+    fn busy_threads(&self) -> Result<Vec<Tid>, Error> {
         let count = self.register().half(field::SLOT_COUNT)?;
         let size = size_of::<ThreadSlot>();
         let mut table = vec![0; count as usize * size];
         let memory = self.ground.process.memory();
         memory.read(self.region.at(SLOTS), &mut table).map_err(Error::io("reading the thread table"))?;
         let half = |slot: &[u8], at: usize| u32::from_ne_bytes(slot[at..at + 4].try_into().expect("of four"));
-        let tids = self.own_tids();
-        let is_busy = |slot: &[u8]| {
-            half(slot, offset_of!(ThreadSlot, inside)) != inside::OUT
-                && tids.contains(&half(slot, offset_of!(ThreadSlot, owner)))
-        };
-        Ok(table.chunks_exact(size).any(is_busy))
-    }
-
-    fn own_tids(&self) -> Vec<u32> {
-        let tasks = self.ground.process.tasks().unwrap_or_default();
-        let own =
-            tasks.into_iter().filter_map(|tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied());
-        own.map(|tid| tid as u32).collect()
+        let busy =
+            table.chunks_exact(size).filter(|slot| half(slot, offset_of!(ThreadSlot, inside)) != inside::OUT);
+        let busy: HashSet<u32> = busy.map(|slot| half(slot, offset_of!(ThreadSlot, owner))).collect();
+        if busy.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tasks = self.ground.process.tasks().map_err(Error::io("listing the target's threads"))?;
+        let own = |tid: Tid| self.ground.process.status(tid).ok()?.ns_pids.last().copied();
+        Ok(tasks
+            .into_iter()
+            .filter(|&tid| own(tid).is_some_and(|own| busy.contains(&(own as u32))))
+            .collect())
     }
 
     /// Has the target close the payload at a safe point.
@@ -248,8 +229,7 @@ impl Work<'_> {
         let loader =
             find_dlopen(&self.ground.modules).ok_or(Error::Unexpected("the target has no dlclose"))?;
         let steps = [call(loader.dlclose, [handle, 0])];
-        let called = call_safely(self.ground, self.caller, self.region, &steps, &[], &[self.library()?])?;
-        self.saw(called.pause);
+        self.judge.call(self.caller, self.region, &steps, &[])?;
         fail_point("payload-closed")?;
         self.register().set_word(field::LIBRARY_HANDLE, 0)?;
         match has_library(&self.ground.maps_now()?) {
@@ -303,6 +283,12 @@ impl Work<'_> {
         self.run_anywhere(&steps)?;
         Ok(fail_point("files-closed")?)
     }
+}
+
+/// Where the payload lies, as the register says.
+fn library(register: &Register) -> Result<Range<u64>, Error> {
+    let (base, bytes) = (register.word(field::LIBRARY_BASE)?, register.word(field::LIBRARY_BYTES)?);
+    Ok(base..base.saturating_add(bytes))
 }
 
 fn has_library(maps: &Maps) -> bool {

@@ -19,8 +19,7 @@ fn is_near(one: u64, other: u64) -> bool {
 
 /// The samples that have categories.
 fn looks(capture: &Capture) -> Vec<&Value> {
-    let is_look = |record: &&Value| record["kind"] == "rss" && !record["parts"]["files"].is_null();
-    capture.records.iter().filter(is_look).collect()
+    capture.records("rss").into_iter().filter(|sample| !sample["parts"]["files"].is_null()).collect()
 }
 
 fn parts(look: &Value) -> impl Iterator<Item = (&str, u64)> {

@@ -1,5 +1,5 @@
 //! What cannot be done is refused before the target is touched: one line of what
-//! is wrong, one line of what to do, and a documented exit status.
+//! is wrong, one line of what to do if anything, and a documented exit status.
 
 use crate::dsl::*;
 use rustix::process::Signal;
@@ -37,14 +37,14 @@ fn no_such_process() {
     let mut child = Command::new("true").spawn().expect("true can be started");
     child.wait().expect("a child can be waited for");
     let pid = child.id().to_string();
-    attach(&pid).refuses(REFUSAL, &[&pid]);
+    attach(&pid).refuses(REFUSAL, &[&pid]).hints("pgrep");
 }
 
 #[test]
 fn not_python() {
     let sleeper = Sleeper::new();
     let pid = sleeper.0.id().to_string();
-    attach(&pid).refuses(REFUSAL, &[&pid, "Python"]);
+    attach(&pid).refuses(REFUSAL, &[&pid, "Python"]).hints("pid");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn stopped() {
     until("it is stopped", || {
         std::fs::read_to_string(target.proc_dir().join("stat")).ok()?.contains(") T ").then_some(())
     });
-    attach(&target.pid()).refuses(REFUSAL, &[&target.pid(), "stopped"]);
+    attach(&target.pid()).refuses(REFUSAL, &[&target.pid(), "stopped"]).hints("CONT");
     target.signal(Signal::CONT);
     target.finish();
 }
@@ -74,7 +74,7 @@ fn traced_by_another() {
     let traced = target("echo.py").ready();
     let before = Snapshot::of(&traced);
     let tracer = target("tracer.py").arg(&traced.pid()).ready();
-    attach(&traced.pid()).refuses(REFUSAL, &[&traced.pid(), &tracer.pid()]);
+    attach(&traced.pid()).refuses(REFUSAL, &[&traced.pid(), &tracer.pid()]).hints("tracer");
     tracer.finish();
     before.same_as(&Snapshot::of(&traced));
     traced.finish();
@@ -87,7 +87,7 @@ fn existing_file() {
     let file = target.scratch().join("capture.prof");
     std::fs::write(&file, "precious").expect("the file can be written");
     let refused = prof(&["attach", &target.pid(), "-o"]).arg(&file).run();
-    refused.refuses(REFUSAL, &["capture.prof", "exists"]).says("--force");
+    refused.refuses(REFUSAL, &["capture.prof", "exists"]).hints("--force");
     assert_eq!(std::fs::read(&file).expect("the file is there"), b"precious");
     before.same_as(&Snapshot::of(&target));
     target.finish();
@@ -98,7 +98,7 @@ fn file_in_no_directory() {
     let target = target("echo.py").ready();
     let before = Snapshot::of(&target);
     let file = target.scratch().join("nowhere/capture.prof");
-    prof(&["attach", &target.pid(), "-o"]).arg(&file).run().refuses(REFUSAL, &["capture.prof"]);
+    prof(&["attach", &target.pid(), "-o"]).arg(&file).run().refuses(REFUSAL, &["capture.prof"]).hints("-o");
     before.same_as(&Snapshot::of(&target));
     target.finish();
 }
@@ -116,7 +116,7 @@ fn arguments_without_sense() {
         (&["detach", "99999999999"], "99999999999"),
         (&["frobnicate"], "frobnicate"),
     ] {
-        prof(args).run().refuses(USAGE, &[word]);
+        prof(args).run().refuses(USAGE, &[word]).hints("--help");
     }
 }
 

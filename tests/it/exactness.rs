@@ -3,6 +3,7 @@
 
 use crate::dsl::*;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Has `sequences.py` do `command` while recorded; what it did, what was seen.
 fn record(python: &str, command: &str) -> (OpLog, Capture) {
@@ -79,6 +80,38 @@ python_tests! { all:
         assert_eq!(capture.one(40301).stack, []);
         assert_eq!(capture.one(40303).stack, []);
         assert_ne!(capture.one(40301).tid, capture.one(40303).tid);
+        // The first thread's stack is fresh, as the worker sits on its own.
+        assert!(capture.events.iter().any(|event| event.kind == "thread_stack" && event.size > 1 << 20));
+    }
+
+    /// A thread pointer that is used again is another thread.
+    fn recycled_thread_pointers(python) {
+        let mut target = target("sequences.py").python(python).ready();
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        let recycled: u32 = target.ask("recycled").parse().expect("a count");
+        assert!(recycled > 40, "only {recycled} thread pointers were used again");
+        let capture = recording.interrupt().capture();
+        let log = OpLog::read(&target.scratch().join("ops"));
+        capture.is_complete();
+        capture.holds_exactly(&log);
+        capture.pairs_up(&log);
+        let serials: BTreeSet<_> = capture.of(&log).into_iter().map(|event| event.thread).collect();
+        assert_eq!(serials.len(), 50, "threads told apart");
+        target.finish();
+    }
+
+    /// The clock of the records is that of the world.
+    fn moments(python) {
+        let mut target = target("sequences.py").python(python).ready();
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        let limits = target.ask("moments");
+        let limits: Vec<f64> = limits.split(' ').map(|number| number.parse().expect("a number")).collect();
+        let capture = recording.interrupt().capture();
+        let between = (capture.one(40403).t_ns - capture.one(40401).t_ns) as f64;
+        assert!(between * 1.002 > limits[0] && between * 0.998 < limits[1], "{between} is not in {limits:?}");
+        target.finish();
     }
 
     /// Eight threads, blocks freed by others than those who made them.
@@ -90,6 +123,37 @@ python_tests! { all:
         let leaves: BTreeSet<_> = capture.of(&log).into_iter().filter_map(|event| event.stack.first()).collect();
         let [leaf] = *leaves.iter().collect::<Vec<_>>() else { panic!("one call site: {leaves:?}") };
         assert!(leaf.0.ends_with("run") && leaf.1.ends_with("threading.py"), "{leaf:?}");
+    }
+}
+
+/// Runs known sequences on a target with a preloaded library.
+fn record_with(python: &str, library: &Path, commands: &[&str]) -> (OpLog, Capture) {
+    let library = library.display().to_string();
+    let mut target = target("sequences.py").env("LD_PRELOAD", &library).python(python).ready();
+    let answers = record_in(&mut target, commands);
+    target.finish();
+    answers
+}
+
+python_tests! { named:
+    /// Sized frees are frees, once, whoever defines them.
+    fn sized_frees(python) {
+        let (log, capture) = record_with(python, c23_library(), &["sized_frees"]);
+        capture.holds_exactly(&log);
+        capture.pairs_up(&log);
+        stands_at(&capture, "sized_frees", &[40151, 40192]);
+    }
+
+    /// Whoever defines the entries: they are recorded there too.
+    fn another_allocator(python) {
+        let (log, capture) = record_with(python, arena_library(), &["functions", "oddities", "storm 100"]);
+        capture.holds_exactly(&log);
+        capture.pairs_up(&log);
+        assert_eq!(capture.one(40023).kind, "memalign", "it is no aligned_alloc there");
+        let stats = &capture.stats;
+        let entries = stats["entries"].as_array().expect("a list");
+        let is_arena = |entry: &&serde_json::Value| entry["module"].as_str().is_some_and(|module| module.ends_with("arena.so"));
+        assert_eq!(entries.iter().filter(is_arena).count(), 10, "{stats:#}");
     }
 }
 
@@ -107,8 +171,15 @@ fn losses_are_counted() {
     let log = OpLog::read(&target.scratch().join("ops"));
     let recorded = capture.events.len() as u64;
     let done = log.lanes.iter().flatten().count() as u64;
-    let lost = capture.stats()["lost_events"].as_u64().expect("a count");
+    let lost = capture.stats["lost_events"].as_u64().expect("a count");
     assert!(lost > 0, "a stopped reader of a small ring loses events");
+    assert!(capture.stats["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty()));
+    let told = capture
+        .records("lost")
+        .into_iter()
+        .map(|lost| lost["allocations"].as_u64().zip(lost["frees"].as_u64()));
+    let told: u64 = told.map(|counts| counts.map_or(0, |(allocations, frees)| allocations + frees)).sum();
+    assert!(told > 0 && told <= lost, "{told} told where they were lost, {lost} in all");
     assert!(recorded + lost >= done, "{done} done, {recorded} recorded, {lost} lost");
     target.finish();
 }

@@ -93,12 +93,12 @@ fn markers_are_found() {
 /// What a perfect `prof parse --json` prints for [`done`].
 const RECORDED: [&str; 7] = [
     r#"{"kind":"rss","t_ns":0,"resident_bytes":4096}"#,
-    r#"{"kind":"malloc","t_ns":1,"tid":7,"addr":"0x10","size":4711,"stack":[["f","a.py",3]]}"#,
-    r#"{"kind":"malloc","t_ns":2,"tid":7,"addr":"0x20","size":99}"#,
-    r#"{"kind":"realloc","t_ns":3,"tid":7,"addr":"0x30","old_addr":"0x10","size":4713}"#,
-    r#"{"kind":"free","t_ns":4,"tid":8,"addr":"0x30"}"#,
-    r#"{"kind":"malloc","t_ns":5,"tid":7,"addr":"0x30","size":4711}"#,
-    r#"{"kind":"free","t_ns":6,"tid":7,"addr":"0x30"}"#,
+    r#"{"kind":"malloc","t_ns":1,"tid":7,"thread":1,"addr":"0x10","size":4711,"stack":[["f","a.py",3]]}"#,
+    r#"{"kind":"malloc","t_ns":2,"tid":7,"thread":1,"addr":"0x20","size":99}"#,
+    r#"{"kind":"realloc","t_ns":3,"tid":7,"thread":1,"addr":"0x30","old_addr":"0x10","size":4713}"#,
+    r#"{"kind":"free","t_ns":4,"tid":8,"thread":2,"addr":"0x30"}"#,
+    r#"{"kind":"malloc","t_ns":5,"tid":7,"thread":1,"addr":"0x30","size":4711}"#,
+    r#"{"kind":"free","t_ns":6,"tid":7,"thread":1,"addr":"0x30"}"#,
 ];
 
 /// Somebody else's block of 99 bytes is not in it.
@@ -123,7 +123,7 @@ fn parsed(lines: &[&str]) -> Capture {
 #[test]
 fn an_exact_capture_is_accepted() {
     let capture = parsed(&RECORDED);
-    assert_eq!((capture.events.len(), capture.records.len()), (6, 1));
+    assert_eq!((capture.events.len(), capture.others.len()), (6, 1));
     capture.holds_exactly(&done());
     capture.pairs_up(&done());
     assert_eq!(capture.one(4713).old_addr, 0x10);

@@ -10,7 +10,7 @@ fn check(mut target: Target) {
     let (log, capture) =
         record_in(&mut target, &["functions", "oddities", "mappings", "pointers", "storm 300"]);
     capture.holds_exactly(&log);
-    let stats = capture.stats();
+    let stats = &capture.stats;
     let entries = stats["entries"].as_array().expect("entries is a list");
     for name in ["malloc", "calloc", "realloc", "free", "posix_memalign", "mmap", "munmap"] {
         let entry = entries.iter().find(|entry| entry["name"] == name);

@@ -18,8 +18,9 @@ fn start(args: &[&str]) -> (Target, Recording, tempfile::TempDir) {
 /// A capture that opens, was finished, and ended for `reason`.
 #[track_caller]
 fn ended(finished: Finished, reason: &str) -> Capture {
-    let capture = finished.success().says("prof ").capture();
-    let stats = capture.stats();
+    let finished = finished.success().says("longest pause").says("at the peak").says("next: prof stats ");
+    let capture = finished.capture();
+    let stats = &capture.stats;
     assert_eq!(stats["end_reason"], reason, "{stats:#}");
     assert!(stats["metadata"]["end_time"].is_string(), "the capture was not finished: {stats:#}");
     assert!(stats["total_num_allocations"].as_u64().is_some_and(|count| count > 0), "{stats:#}");
@@ -180,21 +181,32 @@ fn default_file_name_says_whose_it_is() {
     let file = recording.started();
     recording.interrupt();
     let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-    let pid = target.pid();
-    assert!(
-        name.starts_with("prof-") && name.contains(&format!("-{pid}-")) && name.ends_with(".prof"),
-        "{name}"
-    );
+    let start = format!("prof-load-{}-", target.pid());
+    let time = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".prof"));
+    let is_time =
+        |time: &str| time.len() >= 15 && time.chars().all(|c| c.is_ascii_digit() || "-TZ".contains(c));
+    assert!(time.is_some_and(is_time), "{name}, not {start}<time>.prof");
     assert_eq!(file.parent(), Some(scratch.path()));
     let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("the capture is there"));
     assert_eq!(mode & 0o777, 0o600, "a capture is its owner's");
     is_unharmed(target);
 }
 
-/// The talk at the end: the pause it caused, the largest sites, the next command.
+/// Two that attach at the same moment: one records, the other one is refused or comes
+/// later, and neither takes the other's work for remains.
 #[test]
-fn summary() {
-    let (target, recording, _scratch) = start(&[]);
-    recording.interrupt().says("pause").says("load.py:").says("prof stats ");
+fn two_at_once() {
+    let mut target = target("load.py").arg("4").ready();
+    for _ in 0..10 {
+        let attach = |name: &str| {
+            let file = target.scratch().join(name);
+            prof(&["attach", &target.pid(), "-f", "-q", "--duration", "200ms", "-o"]).arg(file).spawn()
+        };
+        let both = [attach("one.prof"), attach("other.prof")];
+        let ended = both.map(|recording| recording.wait().status.and_then(|status| status.code()));
+        assert!(target.is_alive(), "the target died of {ended:?}");
+        assert!(ended.contains(&Some(0)), "{ended:?}");
+        assert!(ended.iter().all(|code| matches!(code, Some(0 | REFUSAL))), "{ended:?}");
+    }
     is_unharmed(target);
 }

@@ -16,6 +16,7 @@ mod dsl;
 
 mod baseline;
 mod chroot;
+mod contents;
 mod cpython;
 mod detach;
 mod errors;
@@ -30,4 +31,5 @@ mod payload_file;
 mod reports;
 mod service;
 mod stacks;
+mod talk;
 mod tidy;

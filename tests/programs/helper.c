@@ -131,6 +131,24 @@ void do_free(int lane, void *p) {
     free(p);
 }
 
+/* C23's frees: glibc has them from 2.43 on, and c23.c for all others. */
+void free_sized(void *, size_t) __attribute__((weak));
+void free_aligned_sized(void *, size_t, size_t) __attribute__((weak));
+
+int has_sized_frees(void) {
+    return free_sized && free_aligned_sized;
+}
+
+void do_free_sized(int lane, void *p, size_t size) {
+    note(lane, "free", p, NULL, 0, 0);
+    free_sized(p, size);
+}
+
+void do_free_aligned_sized(int lane, void *p, size_t alignment, size_t size) {
+    note(lane, "free", p, NULL, 0, 0);
+    free_aligned_sized(p, alignment, size);
+}
+
 void *do_mmap(int lane, size_t size) {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     note(lane, "mmap", p, NULL, size, 0);
@@ -187,8 +205,22 @@ int failing_calloc(void) {
     return calloc(huge, 8) != NULL;
 }
 
+int failing_posix_memalign(void) {
+    void *p = NULL;
+    return posix_memalign(&p, 64, huge) == 0 || posix_memalign(&p, 3, 100) == 0;
+}
+
+int failing_aligned_allocs(void) {
+    return aligned_alloc(64, huge) != NULL || memalign(64, huge) != NULL || valloc(huge) != NULL ||
+           pvalloc(huge) != NULL || reallocarray(NULL, huge, 8) != NULL;
+}
+
 int failing_munmap(char *p) {
     return munmap(p + 1, 4096) != -1;
+}
+
+int failing_mremap(char *p) {
+    return mremap(p + 1, 4096, 8192, 0) != MAP_FAILED;
 }
 
 int failing_mmap(void) {
@@ -267,6 +299,7 @@ struct job {
     int lane;
     size_t size;
     void (*callback)(void);
+    pthread_t self;
 };
 
 static void *allocate(void *argument) {
@@ -291,6 +324,26 @@ void in_c_thread(int lane, size_t size) {
     in_a_thread(allocate, &(struct job){.lane = lane, .size = size});
 }
 
+static void *note_self(void *argument) {
+    struct job *job = argument;
+    allocate(job);
+    job->self = pthread_self();
+    return NULL;
+}
+
+/* Threads one after the other. How many had the thread pointer of the one before. */
+int in_c_threads(int lane, int count, size_t size) {
+    int recycled = 0;
+    pthread_t previous = 0;
+    for (int at = 0; at < count; at++) {
+        struct job job = {.lane = lane, .size = size + 2 * at};
+        in_a_thread(note_self, &job);
+        recycled += job.self == previous;
+        previous = job.self;
+    }
+    return recycled;
+}
+
 /* A thread that enters Python: ctypes does PyGILState_Ensure and _Release. */
 void callback_in_c_thread(void (*callback)(void)) {
     in_a_thread(call_back, &(struct job){.callback = callback});
@@ -304,6 +357,7 @@ static struct job wanted;
 static sem_t begin, done;
 
 static void *serve(void *argument) {
+    pthread_setname_np(pthread_self(), "test worker");
     for (;;) {
         while (sem_wait(&begin)) {}
         allocate(&wanted);

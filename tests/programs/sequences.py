@@ -7,6 +7,7 @@ import ctypes
 import mmap
 import sys
 import threading
+import time
 
 from harness import HELPER as h
 from harness import N, P, open_log, serve
@@ -48,8 +49,16 @@ def oddities():
     """Calls that fail, or that are something else than they seem."""
     block = h.do_malloc(0, N(40101))  # site:40101
     failures = h.failing_realloc(P(block)) + h.failing_malloc() + h.failing_calloc() + h.errno_survives()
+    failures += h.failing_posix_memalign() + h.failing_aligned_allocs()
     failures += h.realloc_to_nothing(0, P(block))
     return failures
+
+
+def sized_frees():
+    """C23's, where there are any."""
+    assert h.has_sized_frees()
+    h.do_free_sized(0, P(h.do_malloc(0, N(40151))), N(40151))  # site:40151
+    h.do_free_aligned_sized(0, P(h.do_aligned_alloc(0, N(64), N(40192))), N(64), N(40192))  # site:40192
 
 
 def mappings():
@@ -62,7 +71,7 @@ def mappings():
     h.do_munmap(0, P(first), N(18 * PAGE), N(25 * PAGE))
     second = h.do_mmap64(0, N(47 * PAGE))  # site:192512
     h.do_mmap_over(0, P(second), N(8 * PAGE), N(13 * PAGE))  # site:53248
-    failures = h.failing_munmap(P(second)) + h.failing_mmap()
+    failures = h.failing_munmap(P(second)) + h.failing_mmap() + h.failing_mremap(P(second))
     h.do_munmap(0, P(second), N(0), N(47 * PAGE))
     third = h.do_mmap_stack(0, N(53 * PAGE))  # site:217088
     h.do_munmap(0, P(third), N(0), N(53 * PAGE))
@@ -79,6 +88,22 @@ def c_threads():
     """Threads without a Python state; one from before the attach."""
     h.in_c_thread(1, N(40301))
     h.ask_worker(2, N(40303))
+
+
+def recycled():
+    """Threads whose thread pointers are used again by the next."""
+    return h.in_c_threads(1, 50, N(40501))
+
+
+def moments():
+    """Two allocations, and between which limits the time between them lies."""
+    before_first = time.perf_counter_ns()
+    h.do_free(0, P(h.do_malloc(0, N(40401))))  # site:40401
+    after_first = time.perf_counter_ns()
+    time.sleep(0.5)
+    before_second = time.perf_counter_ns()
+    h.do_free(0, P(h.do_malloc(0, N(40403))))  # site:40403
+    return "%d %d" % (before_second - after_first, time.perf_counter_ns() - before_first)
 
 
 def storm(rounds="1000"):
@@ -111,9 +136,12 @@ serve(
     {
         "functions": functions,
         "oddities": oddities,
+        "sized_frees": sized_frees,
         "mappings": mappings,
         "pointers": pointers,
         "c_threads": c_threads,
+        "recycled": recycled,
+        "moments": moments,
         "storm": storm,
     }
 )

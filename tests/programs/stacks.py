@@ -181,6 +181,12 @@ def names():
         exec(compile(source, "<%s>" % name, "exec"), {"malloc": malloc, "witness": witness})
 
 
+def hostile():
+    """A file whose name is a set of commands to a terminal."""
+    name = "evil\x1b[2J\x1b]0;title\x07\r\n\x9b31m\u202e<script>.py"
+    exec(compile("malloc(N(50000000))", name, "exec"), {"malloc": malloc, "N": N})
+
+
 early = Early()
 early.start()
 SCENARIOS = (
@@ -195,6 +201,7 @@ SCENARIOS = (
     spread,
     compiled,
     names,
+    hostile,
 )
 commands = {scenario.__name__: scenario for scenario in SCENARIOS}
 commands["write"] = witness.write

@@ -183,6 +183,15 @@ impl<'p> Caller<'p> {
         }
     }
 
+    /// Stops this thread once, for `launch` to use it.
+    pub fn on_thread<T: Send>(
+        &self,
+        tid: Tid,
+        mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
+    ) -> Result<T, CallError> {
+        Tracer::run(|tracer| launch(stop(tracer, tid)?))
+    }
+
     /// Makes `calls` on some thread and waits for their end, `budget` for each.
     pub fn call_raw(&self, calls: &[RawCall], budget: Duration) -> Result<Pause, CallError> {
         // Read before the stop: with many mappings it takes long.

@@ -114,7 +114,9 @@ impl Refusal {
             }
             Refusal::NotPermitted(_) => "run prof as root in the namespace that the process was started from",
             Refusal::Instrumented { .. } => "start the program without it",
-            Refusal::OtherProfiler { .. } => "end that profiler's session; if it stays loaded, use --force",
+            Refusal::OtherProfiler { .. } => {
+                "end that profiler's session; if it stays loaded, restart the process"
+            }
             Refusal::OtherBuild { .. } => "detach with the build that attached: prof detach PID",
             Refusal::OldKernel(..)
             | Refusal::Myself(_)
@@ -123,11 +125,6 @@ impl Refusal {
             | Refusal::StrictSeccomp(_)
             | Refusal::ShadowStack(_) => return None,
         })
-    }
-
-    /// Whether the user may insist: it could go well.
-    pub fn can_be_forced(&self) -> bool {
-        matches!(self, Refusal::OtherProfiler { .. })
     }
 }
 

@@ -81,13 +81,6 @@ fn each_fact_has_its_refusal() {
 }
 
 #[test]
-fn what_can_be_forced_hides_nothing_that_cannot() {
-    let mut facts = fine();
-    facts.mappings = ["/v/_memray.so", "/memfd:prof-payload-2"].map(str::to_owned).into();
-    assert!(!facts.verdict(OWN).unwrap_err().can_be_forced());
-}
-
-#[test]
 fn a_refusal_is_one_line_and_names_a_tracer() {
     let by = TracedBy { pid: 9, name: Some("g\ndb".into()) };
     let refusal = Refusal::Traced { pid: Pid::from_raw(42), by };

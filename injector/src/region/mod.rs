@@ -15,9 +15,9 @@ mod place;
 use crate::arch::stub;
 use crate::call::{CallError, Caller, RawCall};
 use crate::failpoint::{ToldToFail, fail_point};
-use crate::process::{Activity, Mapping, Maps, Process};
+use crate::process::{Activity, Mapping, Maps, Process, Tid};
 use crate::signals;
-use crate::tracee::Pause;
+use crate::tracee::{Pause, Seized, TraceError, Tracer};
 use prof_shared::region::{
     ADDRESS_MARK, GATE, HEADER, LAYOUT, MAGIC, PAGE, PROGRAM, Program, Region, STACK, STACK_BYTES, STUB,
     Shape,
@@ -36,6 +36,8 @@ const MOST_SLOTS: u64 = 1 << 20;
 /// and has not run since looks like any other.
 const STALE: Duration = Duration::from_millis(100);
 const NAP: Duration = Duration::from_millis(1);
+/// How long a thread is waited for when it shall stop.
+const STOP_DEADLINE: Duration = Duration::from_millis(200);
 
 /// Why a region was not made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -219,7 +221,8 @@ impl RegionHandle {
     }
 
     /// Whether a thread may be in the stub: it blocks all signals, as the stub's
-    /// do, and is not known to be elsewhere.
+    /// do, and is not known to be elsewhere. libc blocks them all too, while it starts
+    /// and ends threads, so a running one is stopped for a look.
     fn is_entered(&self, process: &Process) -> bool {
         let inside = |tid| {
             process.status(tid).is_ok_and(|s| s.state.is_live() && s.blocked == signals::ALL)
@@ -227,11 +230,24 @@ impl RegionHandle {
                     Ok(Activity::Blocked { pc, sp, .. }) => {
                         self.range.contains(&pc) || self.range.contains(&sp)
                     }
-                    Ok(Activity::Running) => true,
+                    Ok(Activity::Running) => self.is_found_by_stopping(tid),
                     Err(_) => false,
                 }
         };
         process.tasks().is_ok_and(|tasks| tasks.into_iter().any(inside))
+    }
+
+    fn is_found_by_stopping(&self, tid: Tid) -> bool {
+        let found = Tracer::run(|tracer| -> Result<bool, TraceError> {
+            let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
+            let registers = stopped.registers()?;
+            stopped.detach()?;
+            Ok(self.range.contains(&registers.rip) || self.range.contains(&registers.rsp))
+        });
+        match found {
+            Ok(is_found) => is_found,
+            Err(error) => !matches!(error, TraceError::Gone(_)),
+        }
     }
 
     /// Its address.

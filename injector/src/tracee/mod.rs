@@ -27,7 +27,9 @@ use crate::process::Tid;
 use std::fs;
 use std::marker::PhantomData;
 use std::panic;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 pub use choose::{Fitness, choose};
 pub use request::RseqArea;
@@ -39,6 +41,24 @@ pub use writer::MemoryWriter;
 /// find it stopped (so rather too long than too short) to its release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pause(pub Duration);
+
+/// The longest pause that this process has caused so far, in ns.
+static LONGEST_NS: AtomicU64 = AtomicU64::new(0);
+
+impl Pause {
+    /// The longest that this process has caused to any thread, those included that
+    /// were stopped only to be found unfit.
+    pub fn longest() -> Pause {
+        Pause(Duration::from_nanos(LONGEST_NS.load(Relaxed)))
+    }
+
+    /// Takes note of one that ends now.
+    fn since(start: Instant) -> Pause {
+        let pause = start.elapsed();
+        LONGEST_NS.fetch_max(pause.as_nanos() as u64, Relaxed);
+        Pause(pause)
+    }
+}
 
 /// Why a thread could not be stopped or used.
 #[derive(Debug, thiserror::Error)]

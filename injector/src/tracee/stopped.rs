@@ -76,7 +76,7 @@ impl<'t> Stopped<'t> {
     }
 
     fn pause(&self) -> Pause {
-        Pause(self.since.elapsed())
+        Pause::since(self.since)
     }
 }
 
@@ -85,6 +85,7 @@ impl Drop for Stopped<'_> {
         if self.owned {
             // It may have been killed meanwhile; then there is nothing to do.
             let _ = request::detach(self.tid);
+            self.pause();
         }
     }
 }

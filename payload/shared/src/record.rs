@@ -5,7 +5,7 @@
 //!  event  = tag [stack] time address …         tag = kind | STACK?
 //!  stack  = pops pushes (code-id, offset)*     root-side first, leaf last
 //!  time   = ticks since the previous event of the chunk (LEB128)
-//!  address= difference to the previous address, rotated right by 3, zigzag
+//!  address= difference to the previous address, see `fold`
 //! ```
 //!
 //! A tick is `tsc >> shift`; the shift stands in the capture. Bits 6 and 7 of a
@@ -307,7 +307,7 @@ impl<'a> Encoder<'a> {
     pub fn addr(&mut self, addr: u64) {
         let difference = addr.wrapping_sub(self.delta.addr);
         self.delta.addr = addr;
-        self.number(zigzag((difference as i64).rotate_right(3)));
+        self.number(zigzag(fold(difference as i64)));
     }
 
     /// A size, length or set of flags.
@@ -323,6 +323,20 @@ impl<'a> Encoder<'a> {
         }
         self.len += 1;
     }
+}
+
+/// Makes differences between multiples of 8 small, of either sign: an eighth of it,
+/// with the three low bits (mostly 0) folded into the top.
+#[inline(always)]
+fn fold(difference: i64) -> i64 {
+    (difference >> 3) ^ ((difference & 7) << 61)
+}
+
+/// The inverse of [`fold`]: bits 61 to 63 of an eighth all equal its sign, bit 60.
+#[inline(always)]
+fn unfold(folded: i64) -> i64 {
+    let eighth = folded << 3 >> 3;
+    eighth << 3 | ((folded ^ eighth) >> 61 & 7)
 }
 
 /// Why bytes are not records.
@@ -424,7 +438,7 @@ impl Decoder {
     }
 
     fn addr(&mut self, bytes: &mut &[u8]) -> Result<u64, Malformed> {
-        let difference = unzigzag(number(bytes)?).rotate_left(3);
+        let difference = unfold(unzigzag(number(bytes)?));
         self.delta.addr = self.delta.addr.wrapping_add(difference as u64);
         Ok(self.delta.addr)
     }
@@ -529,6 +543,14 @@ mod tests {
         let (before, ticks, addr) = (1_000_030, 1_000_031, 0x7f00_1234_0001);
         let kind = Kind::Realloc;
         assert_eq!(records[4], Record::Realloc { kind, before, ticks, old_addr: 0x10, addr, size: 7 });
+    }
+
+    #[test]
+    fn differences_fold_small_and_back() {
+        for difference in [0, 8, -8, 1, -1, 7, -7, 16, i64::MAX, i64::MIN, 0x1234_5678, -0x1234_5670] {
+            assert_eq!(unfold(fold(difference)), difference, "{difference}");
+        }
+        assert_eq!((zigzag(fold(-16)), zigzag(fold(16))), (3, 4));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!
 //!  chunk state, and who moves it:
 //!
-//!    FREE ──thread──► OPEN ──thread──► FULL ──attacher──► FREE
-//!                      └─attacher─► REVOKED ──attacher──► FREE
+//!    FREE ──thread──► OPEN ───────thread──────► FULL ──attacher──► FREE
+//!                      └─attacher─► REVOKED ─attacher─┘
 //! ```
 //!
 //! A thread appends to the one chunk that it holds open and publishes each

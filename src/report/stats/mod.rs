@@ -86,7 +86,12 @@ impl<'a> StatsReport<'a> {
         let live_sites =
             held(&sites, &merged, top, |sums| (sums.live_bytes, sums.live_blocks, sums.arena_bytes));
         let end = reader.end().cloned().unwrap_or_default();
-        let duration_ns = metadata.clock.nanos(stats.latest());
+        let latest = metadata.clock.nanos(stats.latest());
+        let sampled = reader.rss().last().map_or(0, |sample| sample.t_ns);
+        let duration_ns = match end.unix_ns.checked_sub(metadata.started_unix_ns) {
+            Some(whole) if end.unix_ns > 0 => whole,
+            _ => latest.max(sampled),
+        };
         StatsReport {
             notes: reader.notes(),
             end_reason: end.reason,

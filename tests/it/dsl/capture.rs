@@ -30,7 +30,9 @@ pub struct Capture {
     /// The memory events, in the order of time.
     pub events: Vec<Event>,
     /// Every other record: `code`, `thread`, `rss`, `note` …
-    pub records: Vec<Value>,
+    pub others: Vec<Value>,
+    /// `prof stats --json`.
+    pub stats: Value,
 }
 
 /// One memory event. Fields that a kind does not have are 0 or empty.
@@ -39,6 +41,8 @@ pub struct Event {
     pub kind: String,
     pub t_ns: u64,
     pub tid: u32,
+    /// Counts threads; never used again, as tids are.
+    pub thread: u32,
     #[serde(default, deserialize_with = "address")]
     pub addr: u64,
     #[serde(default, deserialize_with = "address")]
@@ -61,36 +65,32 @@ impl Capture {
     #[track_caller]
     pub fn read(path: &Path) -> Capture {
         let output = prof(&["parse", "--json"]).arg(path).run().success();
-        Capture::parse(path, &output.stdout)
+        let stats = prof(&["stats", "--json"]).arg(path).run().success();
+        let stats = serde_json::from_str(&stats.stdout).expect("stats prints one JSON object");
+        Capture { stats, ..Capture::parse(path, &output.stdout) }
     }
 
-    /// Takes in what `prof parse --json` printed.
+    /// Takes in what `prof parse --json` printed; without the figures.
     pub fn parse(path: &Path, text: &str) -> Capture {
-        let mut capture = Capture { path: path.to_owned(), events: Vec::new(), records: Vec::new() };
+        let (path, events, others) = (path.to_owned(), Vec::new(), Vec::new());
+        let mut capture = Capture { path, events, others, stats: Value::Null };
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).expect("every line is one JSON object");
             if EVENTS.contains(&value["kind"].as_str().expect("every record has a kind")) {
                 capture.events.push(serde_json::from_value(value).expect("an event as documented"));
             } else {
-                capture.records.push(value);
+                capture.others.push(value);
             }
         }
         capture
     }
 
-    /// `prof stats --json`.
-    #[track_caller]
-    pub fn stats(&self) -> Value {
-        let output = prof(&["stats", "--json"]).arg(&self.path).run().success();
-        serde_json::from_str(&output.stdout).expect("stats prints one JSON object")
-    }
-
     /// Panics if anything was lost, cut or unmatched.
     #[track_caller]
     pub fn is_complete(&self) {
-        let stats = self.stats();
+        let stats = &self.stats;
         assert_eq!(stats["lost_events"], 0, "events were lost: {stats:#}");
-        assert!(stats["gaps"] == 0 || stats["gaps"].as_array().is_some_and(Vec::is_empty), "{stats:#}");
+        assert!(stats["gaps"].as_array().is_some_and(Vec::is_empty), "{stats:#}");
     }
 
     /// The events that `log` speaks of: allocations of sizes that nobody else
@@ -151,6 +151,11 @@ impl Capture {
             }
         }
         assert!(live.is_empty(), "the helper frees everything, yet live: {live:x?}");
+    }
+
+    /// The records of a kind that is no event.
+    pub fn records(&self, kind: &str) -> Vec<&Value> {
+        self.others.iter().filter(|record| record["kind"] == kind).collect()
     }
 
     /// The only allocation of this size.

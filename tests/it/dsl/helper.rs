@@ -17,6 +17,18 @@ pub fn big_library() -> &'static Path {
     BUILT.get_or_init(|| build("big.c"))
 }
 
+/// The sized frees of C23, to be preloaded where the C library has none.
+pub fn c23_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("c23.c"))
+}
+
+/// Another allocator than the C library's, to be preloaded.
+pub fn arena_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("arena.c"))
+}
+
 /// Builds beside the place and moves it there: other test runs may use it now.
 fn build(source: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -31,6 +43,7 @@ fn build(source: &str) -> PathBuf {
         "-Wall",
         "-Wno-deprecated-declarations",
         "-fno-builtin",
+        "-fno-ipa-icf",
         "-pthread",
     ];
     let output = Command::new("cc").args(flags).arg("-o").arg(&fresh).arg(program(source)).output();

@@ -20,11 +20,11 @@ mod target;
 mod wait;
 
 pub use capture::{Capture, Event, Frame};
-pub use helper::{big_library, helper_library};
+pub use helper::{arena_library, big_library, c23_library, helper_library};
 pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, interpreter, skip};
 pub use oplog::{Op, OpLog};
-pub use prof::{FAILURE, Finished, REFUSAL, Recording, USAGE, prof};
+pub use prof::{FAILURE, Finished, Prof, REFUSAL, Recording, USAGE, prof};
 pub use program::program;
 pub use snapshot::Snapshot;
 pub use source::Source;

@@ -2,7 +2,9 @@
 
 use super::{Capture, Stream, signal, until};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -15,7 +17,8 @@ pub const REFUSAL: i32 = 3;
 
 /// Prepares `prof` with these arguments.
 pub fn prof(args: &[&str]) -> Prof {
-    Prof { args: args.iter().map(|&arg| arg.to_owned()).collect(), dir: None, envs: Vec::new() }
+    let args = args.iter().map(|&arg| arg.to_owned()).collect();
+    Prof { args, dir: None, envs: Vec::new(), is_on_terminal: false }
 }
 
 /// `prof` before it starts.
@@ -23,9 +26,16 @@ pub struct Prof {
     args: Vec<String>,
     dir: Option<PathBuf>,
     envs: Vec<(String, String)>,
+    is_on_terminal: bool,
 }
 
 impl Prof {
+    /// Has it talk to a terminal.
+    pub fn on_terminal(mut self) -> Self {
+        self.is_on_terminal = true;
+        self
+    }
+
     /// Runs it in this directory.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
@@ -66,16 +76,29 @@ impl Prof {
         if let Some(dir) = self.dir {
             command.current_dir(dir);
         }
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("the built prof can be started");
-        Recording {
-            command: format!("prof {}", self.args.join(" ")),
-            stdout: Stream::follow(child.stdout.take().expect("stdout is a pipe")),
-            stderr: Stream::follow(child.stderr.take().expect("stderr is a pipe")),
-            child,
-            file: None,
-        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let screen = self.is_on_terminal.then(|| attach_terminal(&mut command));
+        let mut child = command.spawn().expect("the built prof can be started");
+        // It holds our copy of the terminal, whose end is seen when all are closed.
+        drop(command);
+        let stderr = match screen {
+            Some(screen) => Stream::watch(screen),
+            None => Stream::follow(child.stderr.take().expect("stderr is a pipe")),
+        };
+        let stdout = Stream::follow(child.stdout.take().expect("stdout is a pipe"));
+        Recording { command: format!("prof {}", self.args.join(" ")), stdout, stderr, child, file: None }
     }
+}
+
+/// Makes a new terminal the command's stderr; what is read from the result is what
+/// the terminal would show.
+fn attach_terminal(command: &mut Command) -> File {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be made");
+    grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it is ours");
+    let name = ptsname(&screen, Vec::new()).expect("it has a name").into_string().expect("a plain path");
+    let keys = File::options().read(true).write(true).open(name).expect("it can be opened");
+    command.env("TERM", "xterm").stderr(keys);
+    File::from(screen)
 }
 
 /// A `prof` that runs; killed when dropped.
@@ -101,6 +124,11 @@ impl Recording {
         let dir = std::fs::read_link(format!("/proc/{}/cwd", self.child.id())).unwrap_or_default();
         self.file = Some(dir.join(file));
         dir.join(file)
+    }
+
+    /// What it said so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
     }
 
     /// Sends it a signal.
@@ -167,19 +195,28 @@ impl Finished {
         self
     }
 
-    /// Panics unless it ended with `code`, one line of what is wrong that holds
-    /// every word of `says`, and one line of what to do.
+    /// Panics unless it ended with `code` and one line of what is wrong that holds
+    /// every word of `says`; where something can be done, a line of that follows.
     #[track_caller]
     pub fn refuses(self, code: i32, says: &[&str]) -> Finished {
         assert_eq!(self.status.and_then(|status| status.code()), Some(code), "\n{self}");
         let lines: Vec<_> = self.stderr.lines().collect();
-        let [what, hint] = lines[..] else { panic!("not one line and a hint\n{self}") };
+        let ([what] | [what, _]) = lines[..] else { panic!("not one line, or one and a hint\n{self}") };
         assert!(what.starts_with("prof: "), "the line does not begin with `prof: `\n{self}");
-        assert!(hint.starts_with("hint: "), "the hint does not begin with `hint: `\n{self}");
         for word in says {
             assert!(what.contains(word), "the line does not say {word:?}\n{self}");
         }
+        let is_hint = |line: &&str| line.starts_with("hint: ");
+        assert!(lines.get(1).is_none_or(is_hint), "the second line does not begin with `hint: `\n{self}");
         assert_eq!(self.stdout, "", "talk belongs on stderr\n{self}");
+        self
+    }
+
+    /// Panics unless the hint after a refusal holds `text`.
+    #[track_caller]
+    pub fn hints(self, text: &str) -> Finished {
+        let hint = self.stderr.lines().find(|line| line.starts_with("hint: "));
+        assert!(hint.is_some_and(|hint| hint.contains(text)), "no hint of {text:?}\n{self}");
         self
     }
 

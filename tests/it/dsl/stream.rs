@@ -27,11 +27,21 @@ struct State {
 impl Stream {
     /// Reads `source` to its end in the background.
     pub fn follow(source: impl Read + Send + 'static) -> Stream {
+        Stream::split(source, b'\n')
+    }
+
+    /// Reads what a terminal shows, where a line may be written over by the next.
+    pub fn watch(screen: impl Read + Send + 'static) -> Stream {
+        Stream::split(screen, b'\r')
+    }
+
+    fn split(source: impl Read + Send + 'static, end: u8) -> Stream {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
-                writer.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+            for line in BufReader::new(source).split(end).map_while(Result::ok) {
+                let line = line.strip_prefix(b"\n").unwrap_or(&line);
+                writer.lock().lines.push(String::from_utf8_lossy(line).into_owned());
                 writer.changed.notify_all();
             }
             writer.lock().closed = true;
