@@ -15,6 +15,8 @@ const HELD: usize = 5;
 const CHURN: usize = 3;
 /// Categories of the resident set whose growth is told.
 const GROWTH: usize = 3;
+/// Growth within less time than this says nothing of a minute.
+const SHORTEST_NS: u64 = 1_000_000_000;
 /// A caller is not shortened to less than this.
 const CALLER_MIN: usize = 24;
 
@@ -34,7 +36,7 @@ fn head(report: &StatsReport<'_>) -> Vec<String> {
     let lost = report.lost_events();
     let is_whole = lost == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
     let complete = match is_whole {
-        true => format!("Complete: {}, none lost", plural(report.stats.events(), "event")),
+        true => format!("Complete: {}, nothing lost", plural(report.stats.events(), "event")),
         false => format!(
             "INCOMPLETE: {} and {} lost in {}, {} damaged",
             plural(report.stats.events(), "event"),
@@ -80,13 +82,15 @@ fn resident(report: &StatsReport<'_>) -> Vec<String> {
 
 fn growth(report: &StatsReport<'_>) -> String {
     let resident = &report.resident;
-    let grown = resident.growth().iter().filter(|growth| growth.bytes_per_minute != 0);
+    let is_target = |growth: &&Growth| growth.category != "prof" && growth.bytes_per_minute != 0;
+    let grown = resident.growth().iter().filter(is_target);
     let one = |Growth { category, bytes_per_minute, .. }: &Growth| {
         format!("{} {}", category.replace('_', " "), signed_bytes(*bytes_per_minute))
     };
     let grown: Vec<_> = grown.take(GROWTH).map(one).collect();
     match (resident.growth().is_empty(), grown.is_empty()) {
         (true, _) => "  a minute     by category: unknown".to_owned(),
+        _ if resident.span_ns() < SHORTEST_NS => "  a minute     too short a time to tell".to_owned(),
         (_, true) => format!("  a minute     no growth in {}", duration(resident.span_ns())),
         _ => join("  a minute     ".to_owned(), &grown),
     }
@@ -109,11 +113,10 @@ fn heap(report: &StatsReport<'_>) -> String {
     let stats = &report.stats;
     let (peak, at) = stats.peak.peak();
     format!(
-        "Recorded heap  peak {} after {}; live {}; {} freed",
+        "Recorded heap  {} at the peak after {}; {} older blocks freed",
         bytes(peak),
         duration(report.nanos(at)),
-        bytes(stats.peak.live_bytes()),
-        plural(stats.live.unmatched_frees(), "older block")
+        count(stats.live.unmatched_frees())
     )
 }
 
