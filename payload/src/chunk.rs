@@ -186,6 +186,11 @@ fn report_losses(region: &Region, slot: &ThreadSlot) {
 #[inline(always)]
 pub fn append(region: &Region, slot: &ThreadSlot, write: impl FnOnce(&mut Encoder)) {
     let (index, written) = (slot.chunk.get(), slot.written.get());
+    // Reserved before; a handler that came between and gave the chunk up cannot lead
+    // outside of the ring.
+    if index >= region.chunk_count || written > region.chunk_size {
+        return;
+    }
     let start = region.ring + region.ring_data + u64::from(index) * u64::from(region.chunk_size);
     let room = (region.chunk_size - written) as usize;
     // SAFETY: the chunk belongs to this thread, `written` is below its size, and
@@ -225,7 +230,10 @@ pub fn publish(region: &Region, slot: &ThreadSlot) -> Option<()> {
 /// Publishes everything written.
 #[inline(always)]
 pub fn commit(region: &Region, slot: &ThreadSlot) {
-    chunk_header(region, slot.chunk.get()).committed.store(slot.written.get(), Release);
+    let index = slot.chunk.get();
+    if index < region.chunk_count {
+        chunk_header(region, index).committed.store(slot.written.get(), Release);
+    }
 }
 
 /// Counts an event that found no room.

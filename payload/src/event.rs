@@ -9,12 +9,12 @@
 use crate::chunk::{self, Purpose};
 use crate::machine;
 use crate::walk::{self, Frames};
-use crate::{codes, memory, thread};
+use crate::{codes, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::compiler_fence;
 use prof_shared::kind::Kind;
 use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, TRUNCATED};
-use prof_shared::region::{ABSENT, Entry, Frame, GATE, HEADER, HIDDEN, Region, ThreadSlot, inside, ip_form};
+use prof_shared::region::{ABSENT, Entry, Frame, HIDDEN, Region, ThreadSlot, inside, ip_form};
 
 /// So far below a hook are the calls that the hooked function itself makes.
 const NEAR: u64 = 16 << 10;

@@ -46,7 +46,7 @@ fn claim(region: &Region, ring: &Header, pointer: u64, tid: u32) -> Option<&'sta
         }
     }
     let misses = ring.losses.threadless.fetch_add(1, Relaxed);
-    if misses % SEARCH_EVERY == 0 { take_over(region, pointer, tid) } else { None }
+    if misses.is_multiple_of(SEARCH_EVERY) { take_over(region, pointer, tid) } else { None }
 }
 
 /// Takes the slot of a dead thread.

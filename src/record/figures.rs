@@ -129,7 +129,7 @@ mod tests {
         ] {
             figures.count(&record);
         }
-        assert_eq!((figures.live_bytes(), figures.events), (300 + (1 << 20), 4));
+        assert_eq!((figures.live_bytes(), figures.events), (300 + (1 << 20), 5));
         figures.count(&Record::Free { ticks: 0, addr: 32 });
         figures.count(&malloc(48, 500));
         assert_eq!(figures.live_bytes(), 500, "a block on top of a live one replaces it");

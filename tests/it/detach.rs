@@ -7,7 +7,7 @@ python_tests! { named:
     /// meanwhile are the same, line by line and byte by byte.
     fn leaves_nothing(python) {
         let mut target = target("sequences.py").python(python).ready();
-        target.ask("functions");
+        settle(&mut target);
         let before = Snapshot::of(&target);
         let file = target.scratch().join("capture.prof");
         let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
@@ -20,7 +20,7 @@ python_tests! { named:
     /// `prof detach` removes what a killed attacher left.
     fn removes_what_was_left(python) {
         let mut target = target("sequences.py").python(python).ready();
-        target.ask("functions");
+        settle(&mut target);
         let before = Snapshot::of(&target);
         let file = target.scratch().join("capture.prof");
         prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().kill();
@@ -99,6 +99,14 @@ fn of_an_untouched_target() {
     prof(&["detach", &target.pid()]).run().success();
     before.same_as(&Snapshot::of(&target));
     target.finish();
+}
+
+/// Has every thread allocate once, the worker that Python does not know of too: glibc
+/// then gives a thread an arena, which stays, and the thread that loads the payload
+/// allocates.
+pub fn settle(target: &mut Target) {
+    target.ask("functions");
+    target.ask("c_threads");
 }
 
 fn resident_kib(target: &Target) -> u64 {

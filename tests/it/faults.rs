@@ -1,8 +1,10 @@
 //! Fail points: after every step that changes the target, `prof` dies or fails
-//! there. The target runs on, and after a failure it is byte for byte as before.
+//! there. The target runs on; after a failure, or a detach, it is byte for byte as
+//! before.
 //!
 //! Needs a `prof` with the feature `failpoints`, as `scripts/test` builds it.
 
+use crate::detach::settle;
 use crate::dsl::*;
 
 /// More fail points than there are.
@@ -15,22 +17,19 @@ fn attach(target: &Target, number: usize, action: &str) -> Finished {
     prof(&args).arg(&file).env("PROF_FAIL_AT", &format!("{number}:{action}")).run()
 }
 
-/// Attaches again and again, one fail point further each time, until an attach
-/// passes them all. `check` looks at the others.
-fn at_every_point(target: &mut Target, action: &str, mut check: impl FnMut(&mut Target, usize, Finished)) {
+/// Whether the attach was killed, as it was told.
+fn was_killed(finished: &Finished) -> bool {
+    finished.status.is_some_and(|status| status.code().is_none())
+}
+
+/// Goes through all fail points: `round` tries the n-th and says whether there is
+/// one.
+fn at_every_point(mut round: impl FnMut(usize) -> bool) {
     if cfg!(not(feature = "failpoints")) {
         return skip("prof was built without fail points");
     }
-    for number in 1..MANY {
-        let finished = attach(target, number, action);
-        if finished.status.is_some_and(|status| status.success()) {
-            assert!(number > 10, "only {number} fail points were passed");
-            return;
-        }
-        assert!(target.is_alive(), "the target died of fail point {number}\n{finished}");
-        check(target, number, finished);
-    }
-    panic!("an attach passes more than {MANY} fail points");
+    let end = (1..MANY).find(|&number| !round(number)).expect("an attach has an end");
+    assert!(end > 10, "only {} fail points were passed", end - 1);
 }
 
 /// Killed at a point, then attached again over what that left.
@@ -38,37 +37,47 @@ fn at_every_point(target: &mut Target, action: &str, mut check: impl FnMut(&mut 
 fn killed_everywhere() {
     let mut target = target("load.py").arg("3").ready();
     let before = Snapshot::of(&target);
-    at_every_point(&mut target, "kill", |target, number, finished| {
-        assert_eq!(finished.status.and_then(|status| status.code()), None, "point {number}\n{finished}");
+    at_every_point(|number| {
+        let finished = attach(&target, number, "kill");
+        assert!(target.is_alive(), "the target died of fail point {number}\n{finished}");
         target.ask("rounds");
+        let was_killed = was_killed(&finished);
+        if !was_killed {
+            finished.success();
+        }
+        was_killed
     });
     before.same_text_as(&Snapshot::of(&target));
     target.finish();
 }
 
-/// Killed at a point; `prof detach` cleans up what that left.
+/// Killed at a point: `prof detach` cleans up what that left. Then failed at the same
+/// point: that is got over, or undoes all before it and says so in one line, or, on
+/// the way out, leaves the rest to `prof detach`.
 #[test]
-fn killed_everywhere_and_cleaned_up() {
+fn undone_everywhere() {
     let mut target = target("sequences.py").ready();
-    target.ask("functions");
+    settle(&mut target);
     let before = Snapshot::of(&target);
-    at_every_point(&mut target, "kill", |target, number, _| {
-        let finished = prof(&["detach", &target.pid()]).run();
-        assert!(finished.status.is_some_and(|status| status.success()), "point {number}\n{finished}");
-        before.same_as(&Snapshot::of(target));
-    });
-    target.finish();
-}
+    at_every_point(|number| {
+        let killed = attach(&target, number, "kill");
+        if !was_killed(&killed) {
+            killed.success();
+            return false;
+        }
+        let cleaned = prof(&["detach", &target.pid()]).run();
+        assert!(cleaned.status.is_some_and(|status| status.success()), "point {number}\n{cleaned}");
+        before.same_as(&Snapshot::of(&target));
 
-/// A failure at a point undoes all before it, and says so in one line.
-#[test]
-fn failed_everywhere() {
-    let mut target = target("sequences.py").ready();
-    target.ask("functions");
-    let before = Snapshot::of(&target);
-    at_every_point(&mut target, "error", |target, _, finished| {
-        finished.refuses(FAILURE, &[&target.pid()]);
-        before.same_as(&Snapshot::of(target));
+        let failed = attach(&target, number, "error");
+        if failed.stderr.contains("not everything could be removed") {
+            failed.says("recording is complete").hints("prof detach");
+            prof(&["detach", &target.pid()]).run().success();
+        } else if !failed.status.is_some_and(|status| status.success()) {
+            failed.refuses(FAILURE, &[&target.pid(), "undone"]);
+        }
+        before.same_as(&Snapshot::of(&target));
+        true
     });
     target.finish();
 }

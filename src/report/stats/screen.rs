@@ -113,10 +113,10 @@ fn heap(report: &StatsReport<'_>) -> String {
     let stats = &report.stats;
     let (peak, at) = stats.peak.peak();
     format!(
-        "Recorded heap  {} at the peak after {}; {} older blocks freed",
+        "Recorded heap  {} at the peak after {}; {} freed",
         bytes(peak),
         duration(report.nanos(at)),
-        count(stats.live.unmatched_frees())
+        plural(stats.live.unmatched_frees(), "older block")
     )
 }
 
