@@ -150,6 +150,7 @@ fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     let lines = super::line_resolver(reader.metadata());
     let report = StatsReport::new(&reader, &lines, super::report::SITES);
     let mut out = BufWriter::new(stderr().lock());
+    writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
     report.write_screen(&mut out)?;
     writeln!(out, "next: prof stats {}", outcome.path.display())?;
     Ok(out.flush()?)

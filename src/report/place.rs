@@ -69,13 +69,21 @@ fn head(text: &str, width: usize) -> String {
     }
 }
 
-/// The last `width` columns.
-fn tail(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    match length <= width {
-        true => text.to_owned(),
-        false => ['…'].into_iter().chain(text.chars().skip(length + 1 - width.max(1))).collect(),
+/// The last `width` columns of a path; of a longer file name both ends.
+fn tail(path: &str, width: usize) -> String {
+    let length = path.chars().count();
+    if length <= width {
+        return path.to_owned();
     }
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name_length = name.chars().count();
+    let room = width.saturating_sub(1);
+    if name_length <= room {
+        return ['…'].into_iter().chain(path.chars().skip(length - room)).collect();
+    }
+    let front = room / 2;
+    let back = name.chars().skip(name_length - (room - front));
+    name.chars().take(front).chain(['…']).chain(back).collect()
 }
 
 /// Resolves the frames of a capture.
@@ -123,6 +131,7 @@ mod tests {
             (40, "handle (/usr/lib/app/server.py:42)"),
             (30, "handle (…lib/app/server.py:42)"),
             (24, "handle (…p/server.py:42)"),
+            (20, "handle (serve…py:42)"),
             (8, "han… (…)"),
         ] {
             let found = place.short(width);
