@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod capture;
 pub mod cli;
 pub mod cpython;
+pub mod inspect;
 pub mod model;
 pub mod native;
 pub mod record;

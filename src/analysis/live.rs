@@ -93,6 +93,11 @@ impl Live {
         }
     }
 
+    /// What is mapped, apart from heap blocks.
+    pub fn mappings(&self) -> &Ranges {
+        &self.mappings
+    }
+
     /// Frees of blocks that were not seen allocated: mostly older than the recording.
     pub fn unmatched_frees(&self) -> u64 {
         self.unmatched_frees

@@ -11,6 +11,7 @@
 //! number of events.
 
 mod gaps;
+mod levels;
 mod live;
 mod peak;
 mod ranges;
@@ -19,6 +20,7 @@ mod stats;
 mod timeline;
 
 pub use gaps::{Gap, Gaps};
+pub use levels::Levels;
 pub use live::{Change, Live};
 pub use peak::{Peak, Site};
 pub use ranges::{Piece, Ranges};

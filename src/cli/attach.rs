@@ -1,6 +1,6 @@
 //! `prof attach`.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{BufWriter, IsTerminal, Write, stderr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::units;
 use crate::capture::Reader;
-use crate::model::{End, EndReason};
+use crate::model::EndReason;
 use crate::record::{Clock, Company, Options, Outcome, Progress, record};
 use crate::report::{Plain, StatsReport, bytes, count};
 
@@ -144,26 +144,14 @@ impl Talk {
     }
 }
 
-/// The few lines that everybody wants first.
+/// The screen that everybody wants first.
 fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     let reader = Reader::open(&outcome.path)?;
     let lines = super::line_resolver(reader.metadata());
-    let report = StatsReport::new(&reader, &lines, SITES);
-    let End { reason, events, longest_pause_us, losses, .. } = &outcome.end;
-    eprintln!("prof: ended ({}), {} events", reason.name().replace('_', " "), count(*events));
-    eprintln!("  longest pause caused: {longest_pause_us} µs");
-    match losses.events() {
-        0 => eprintln!("  nothing lost"),
-        lost => eprintln!(
-            "  lost: {} events; figures below are too low or, for what is live, too high",
-            count(lost)
-        ),
-    }
-    report.write_peak(&mut stderr().lock())?;
-    let path = outcome.path.display();
-    eprintln!("next: prof stats {path}");
-    Ok(())
+    let report = StatsReport::new(&reader, &lines, super::report::SITES);
+    let mut out = BufWriter::new(stderr().lock());
+    writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
+    report.write_screen(&mut out)?;
+    writeln!(out, "next: prof stats {}", outcome.path.display())?;
+    Ok(out.flush()?)
 }
-
-/// Allocation sites shown at the end.
-const SITES: usize = 5;

@@ -11,7 +11,9 @@ mod attach;
 mod detach;
 mod failure;
 mod parse;
+mod report;
 mod stats;
+mod summary;
 mod units;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +27,7 @@ use crate::model::{CodeObject, Metadata};
 #[derive(Parser)]
 #[command(name = "prof", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(
-    after_help = "Examples:\n  prof attach 4711 --duration 60   record process 4711 for a minute\n  prof stats app.prof               see where the memory went\n  prof parse app.prof --json        every event, for other programs"
+    after_help = "Examples:\n  prof attach 4711 --duration 60   record process 4711 for a minute\n  prof report app.prof              the first answers on one screen\n  prof stats app.prof               see where the memory went\n  prof parse app.prof --json        every event, for other programs"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -36,7 +38,9 @@ struct Arguments {
 enum Command {
     Attach(attach::Arguments),
     Detach(detach::Arguments),
+    Report(report::Arguments),
     Stats(stats::Arguments),
+    Summary(summary::Arguments),
     Parse(parse::Arguments),
 }
 
@@ -49,7 +53,9 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Attach(arguments) => attach::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
         Command::Parse(arguments) => parse::run(&arguments),
     };
     match result {

@@ -12,6 +12,7 @@
 //! Nothing here runs, stops or changes anything in the target. What is read from
 //! it is checked: lengths and depths are bounded, and no value can cause a panic.
 
+mod arenas;
 mod describe;
 mod find;
 mod lines;
@@ -23,6 +24,7 @@ mod text;
 mod version;
 mod walk;
 
+pub use arenas::{ArenaTable, Arenas};
 pub use describe::{Allocator, Facts};
 pub use find::{Interpreter, NotPython};
 pub use lines::line;

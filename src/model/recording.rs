@@ -81,6 +81,12 @@ impl Clock {
         let nanos = since * 1_000_000_000 / u128::from(self.ticks_per_second.max(1));
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
+
+    /// The tick so long after the start.
+    pub fn tick(&self, nanos: u64) -> Tick {
+        let ticks = u128::from(nanos) * u128::from(self.ticks_per_second) / 1_000_000_000;
+        Tick(self.origin_ticks.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)))
+    }
 }
 
 /// A hooked function of the target.
@@ -134,9 +140,32 @@ pub struct RssSample {
     pub t_ns: u64,
     /// Resident set in bytes.
     pub resident_bytes: u64,
-    /// Parts of it by name, in bytes.
+    /// Parts of it by name, in bytes. Those with a colon are part of another one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, u64>,
+    /// The allocator of small Python objects, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pymalloc: Option<Pymalloc>,
+}
+
+/// What pymalloc held at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pymalloc {
+    /// Its arenas.
+    pub arenas: u64,
+    /// Bytes of each.
+    pub arena_bytes: u64,
+    /// Pools that hold objects.
+    pub used_pools: u64,
+    /// Pools that are empty.
+    pub free_pools: u64,
+    /// Bytes of each.
+    pub pool_bytes: u64,
+    /// Where the arenas are: first address and bytes, neighbours as one. Only in
+    /// the first and the last sample.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<(u64, u64)>,
 }
 
 /// What sort of note it is.

@@ -80,6 +80,11 @@ impl Clock {
 }
 
 impl Reading {
+    /// Time since then.
+    pub fn elapsed(&self) -> Duration {
+        self.instant.elapsed()
+    }
+
     /// Ticks a second, measured from `self` to `later`.
     pub fn rate(&self, later: &Reading) -> f64 {
         let seconds = later.instant.duration_since(self.instant).as_secs_f64();

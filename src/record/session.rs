@@ -11,12 +11,14 @@ use super::spool::{Item, Spool};
 use super::withdraw::{self, remove};
 use super::{Error, Ground};
 use crate::capture::Writer;
-use crate::cpython::{Interpreter, Looks};
-use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, RssSample};
+use crate::cpython::{ArenaTable, Interpreter, Looks};
+use crate::inspect::{Detail, Looker, counters};
+use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind};
 use crate::record::ring::{self, Eagerness};
 use prof_injector::Pid;
 use prof_injector::call::Caller;
 use prof_injector::preflight::{self, Refusal};
+use prof_injector::process::Process;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -30,6 +32,8 @@ const MUCH_BYTES: usize = 256 << 10;
 const SWEEP: Duration = Duration::from_millis(250);
 /// So often the progress is told and the resident set is read.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// The last look at the resident set is waited for so long.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 
 /// What to record.
 pub struct Options {
@@ -118,7 +122,17 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     metadata::add_installed(&mut about, &installed);
     spool.put(Item::Metadata(Box::new(about.clone())));
     let keeper = Keeper::new(&ground, installed.region.clone());
-    Session { ground: &ground, options, installed, keeper, spool, about, path }.run(company)
+    let looker = start_looker(&ground, &python, &installed);
+    Session { ground: &ground, options, installed, keeper, looker, spool, about, path }.run(company)
+}
+
+/// Without it there are no categories of the resident set.
+fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) -> Option<Looker> {
+    let process = Process::open(ground.process.pid()).ok()?;
+    let module = ground.modules.iter().find(|module| module.path == python.path());
+    let table = module.and_then(|module| ArenaTable::find(python, &process.memory(), module));
+    let region = installed.region.base()..installed.region.base() + installed.region.total_bytes();
+    Looker::start(process, table, region).ok()
 }
 
 /// Looks at the target, refuses what cannot be recorded, and removes what a killed
@@ -163,6 +177,7 @@ struct Session<'g> {
     options: &'g Options,
     installed: Installed,
     keeper: Keeper<'g>,
+    looker: Option<Looker>,
     spool: Spool,
     about: Metadata,
     path: PathBuf,
@@ -181,9 +196,10 @@ impl Session<'_> {
         let mut notes = self.installed.refused.clone();
         notes.push(format!("a thread was at a safe point at look {tries}"));
         (company.tell)(Progress::Started { path: self.path.clone(), notes });
-        let began = Instant::now();
-        let reason = self.watch(began, company);
-        self.sample(began.elapsed());
+        self.ask(Detail::Thorough);
+        let reason = self.watch(Instant::now(), company);
+        self.note_names();
+        self.look_once_more();
         let residue = self.leave(reason);
         self.finish(reason, residue)
     }
@@ -199,6 +215,7 @@ impl Session<'_> {
             swept = if sweep { now } else { swept };
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
             self.keeper.keep(&self.installed.ring, sweep);
+            self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);
                 (company.tell)(self.sample(now - began));
@@ -220,13 +237,51 @@ impl Session<'_> {
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
     }
 
-    fn sample(&mut self, elapsed: Duration) -> Progress {
-        let t_ns = elapsed.as_nanos() as u64;
-        let resident_bytes = self.ground.process.rss_bytes().unwrap_or(0);
-        if resident_bytes > 0 {
-            self.spool.put(Item::Rss(RssSample { t_ns, resident_bytes, ..RssSample::default() }));
+    /// Nanoseconds since the hooks went live.
+    fn now_ns(&self) -> u64 {
+        self.installed.opened.elapsed().as_nanos() as u64
+    }
+
+    /// Begins a look at the resident set; false if it is not the time for one.
+    fn ask(&mut self, detail: Detail) -> bool {
+        let t_ns = self.now_ns();
+        self.looker.as_mut().is_some_and(|looker| looker.ask(t_ns, detail))
+    }
+
+    fn take_look(&mut self, wait: Duration) {
+        if let Some(sample) = self.looker.as_mut().and_then(|looker| looker.take(wait)) {
+            self.spool.put(Item::Rss(sample));
         }
+    }
+
+    /// Looks at the resident set as it is at the end, and goes on draining meanwhile.
+    fn look_once_more(&mut self) {
+        let until = Instant::now() + LAST_LOOK;
+        let mut is_asked = false;
+        while self.looker.is_some() && Instant::now() < until {
+            is_asked = is_asked || self.ask(Detail::Thorough);
+            self.take_look(SHORTEST_NAP);
+            if is_asked && !self.looker.as_ref().is_some_and(Looker::is_busy) {
+                return;
+            }
+            self.installed.ring.beat(self.options.clock);
+            self.drain(Eagerness::Batches);
+        }
+    }
+
+    fn note_names(&mut self) {
+        let t_ns = self.now_ns();
         self.keeper.new_names(t_ns).into_iter().for_each(|name| self.spool.put(Item::Thread(name)));
+    }
+
+    fn sample(&mut self, elapsed: Duration) -> Progress {
+        let t_ns = self.now_ns();
+        let counters = counters(&self.ground.process, t_ns).unwrap_or_default();
+        let resident_bytes = counters.resident_bytes;
+        if !self.ask(Detail::Usual) && resident_bytes > 0 {
+            self.spool.put(Item::Rss(counters));
+        }
+        self.note_names();
         let (shown, losses) = (self.spool.shown(), self.installed.ring.losses());
         Progress::Running {
             elapsed,

@@ -8,7 +8,9 @@ mod merged;
 mod place;
 mod plain;
 mod records;
+mod resident;
 mod stats;
+mod summary;
 mod units;
 
 #[cfg(test)]
@@ -18,5 +20,6 @@ pub use json::write_line;
 pub use place::{LineResolver, Place, Places};
 pub use plain::Plain;
 pub use records::{Format, Records};
-pub use stats::{PeakSite, StatsReport};
+pub use stats::{Churn, HeldSite, StatsReport};
+pub use summary::{Order, SummaryReport};
 pub use units::{bytes, count, duration, plural};

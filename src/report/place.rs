@@ -28,6 +28,30 @@ impl Place<'_> {
         format!("{}:{}:{}", self.function, self.file, self.line)
     }
 
+    /// For a terminal, without the line.
+    pub fn plain_function(&self) -> String {
+        match self.file {
+            "" => Plain(&self.function).to_string(),
+            file => format!("{} ({})", Plain(&self.function), Plain(file)),
+        }
+    }
+
+    /// For a terminal, in at most `width` columns: the ends of the function's name and
+    /// of the path go last.
+    pub fn short(&self, width: usize) -> String {
+        let whole = self.plain();
+        if whole.chars().count() <= width {
+            return whole;
+        }
+        let function = head(&Plain(&self.function).to_string(), width / 2);
+        if self.file.is_empty() {
+            return function;
+        }
+        let at = format!("{}:{}", Plain(self.file), self.line);
+        let room = width.saturating_sub(function.chars().count() + 3);
+        format!("{function} ({})", tail(&at, room))
+    }
+
     /// For a terminal, `function (file:line)`.
     pub fn plain(&self) -> String {
         match self.file {
@@ -35,6 +59,31 @@ impl Place<'_> {
             file => format!("{} ({}:{})", Plain(&self.function), Plain(file), self.line),
         }
     }
+}
+
+/// The first `width` columns, with a mark where something is missing.
+fn head(text: &str, width: usize) -> String {
+    match text.chars().count() <= width {
+        true => text.to_owned(),
+        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// The last `width` columns of a path; of a longer file name both ends.
+fn tail(path: &str, width: usize) -> String {
+    let length = path.chars().count();
+    if length <= width {
+        return path.to_owned();
+    }
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name_length = name.chars().count();
+    let room = width.saturating_sub(1);
+    if name_length <= room {
+        return ['…'].into_iter().chain(path.chars().skip(length - room)).collect();
+    }
+    let front = room / 2;
+    let back = name.chars().skip(name_length - (room - front));
+    name.chars().take(front).chain(['…']).chain(back).collect()
 }
 
 /// Resolves the frames of a capture.
@@ -68,5 +117,26 @@ impl<'a> Places<'a> {
     /// Code objects asked for that the capture does not describe.
     pub fn unresolved(&self) -> usize {
         self.unresolved.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_places_keep_function_and_line() {
+        let place = Place { function: "handle".into(), file: "/usr/lib/app/server.py", line: 42 };
+        for (width, shown) in [
+            (40, "handle (/usr/lib/app/server.py:42)"),
+            (30, "handle (…lib/app/server.py:42)"),
+            (24, "handle (…p/server.py:42)"),
+            (20, "handle (serve…py:42)"),
+            (8, "han… (…)"),
+        ] {
+            let found = place.short(width);
+            assert!(found.chars().count() <= width.max(8), "{found}");
+            assert_eq!(found, shown);
+        }
     }
 }

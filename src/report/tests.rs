@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Format, Records, StatsReport};
+use super::{Format, Order, Records, StatsReport, SummaryReport};
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
 use crate::capture::{Reader, Writer};
 use crate::model::{
-    CodeObject, End, EndReason, Entry, Kind, Losses, Metadata, Module, Note, NoteKind, Python, RssSample,
-    ThreadName,
+    CodeObject, End, EndReason, Entry, Kind, Losses, Metadata, Module, Note, NoteKind, Pymalloc, Python,
+    RssSample, ThreadName,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -110,6 +110,129 @@ fn end() -> End {
     End { reason: EndReason::TargetExited, unix_ns, events: 11, longest_pause_us: 84, losses }
 }
 
+fn screen(reader: &Reader, json: bool) -> String {
+    let report = StatsReport::new(reader, &lines, 5);
+    let mut out = Vec::new();
+    if json { report.write_screen_json(&mut out) } else { report.write_screen(&mut out) }.expect("memory");
+    String::from_utf8(out).expect("text")
+}
+
+fn summary(reader: &Reader, order: Order, json: bool) -> String {
+    let report = SummaryReport::new(reader, &lines, order, 5);
+    let mut out = Vec::new();
+    if json { report.write_json(&mut out) } else { report.write_text(&mut out) }.expect("memory");
+    String::from_utf8(out).expect("text")
+}
+
+/// A minute in which `leak` keeps and `churn` does not, and a second look finds more.
+fn grown() -> (Scratch, Reader) {
+    const MIB: u64 = 1 << 20;
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let python = Python { version: "3.12.1".into(), allocator: "pymalloc".into(), ..Python::default() };
+    writer.metadata(&Metadata { python, host: "web-1".into(), ..metadata() }).expect("room");
+    for (id, name) in [(1, "main"), (2, "leak"), (3, "churn")] {
+        writer.code(&code(id, name)).expect("room");
+    }
+    let sample = |t_ns, parts: &[(&str, u64)], arenas, ranges| {
+        let parts = parts.iter().map(|&(name, mib)| (name.to_owned(), mib * MIB));
+        let pymalloc =
+            Pymalloc { arenas, arena_bytes: MIB, used_pools: 64 * arenas, ranges, ..Pymalloc::default() };
+        let parts: std::collections::BTreeMap<_, _> = parts.collect();
+        let resident_bytes =
+            parts.iter().filter(|(name, _)| !name.contains(':')).map(|(_, bytes)| bytes).sum();
+        RssSample { t_ns, resident_bytes, parts, pymalloc: Some(pymalloc) }
+    };
+    let first = [("anonymous", 100), ("brk_heap", 50), ("files", 9), ("file:/lib/libc.so.6", 2)];
+    let last = [("anonymous", 130), ("brk_heap", 49), ("files", 9), ("prof", 2)];
+    writer.rss(&sample(1_000, &first, 3, Vec::new())).expect("room");
+    writer.rss(&sample(60_000_001_000, &last, 5, vec![(0x7f50_0000_0000, 2 * MIB)])).expect("room");
+    let mapped = |chunk: Chunk, ticks, addr, size| {
+        chunk.put(|e| {
+            e.tag(Kind::Mmap);
+            e.time(ticks);
+            e.addr(addr);
+            e.number(size);
+        })
+    };
+    let chunk = Chunk::new(1, 500)
+        .malloc_from(0, &[(1, 4), (2, 8)], 2_000, 0x7f00_0000_0000, 20 * MIB)
+        .free(2_100, 0x1000)
+        .malloc_from(1, &[(3, 2)], 3_000, 0x7f10_0000_0000, 7 * MIB)
+        .free(3_100, 0x7f10_0000_0000)
+        .malloc_from(1, &[(2, 8)], 4_000, 0x7f20_0000_0000, 3 * MIB);
+    let chunk = mapped(mapped(chunk, 5_000, 0x7f50_0000_0000, MIB), 50_000_000_000, 0x7f60_0000_0000, MIB);
+    put_chunk(&mut writer, 1, &chunk);
+    writer
+        .finish(&End { reason: EndReason::Duration, longest_pause_us: 84, ..End::default() })
+        .expect("room");
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    (scratch, reader)
+}
+
+#[test]
+fn the_screen_and_the_summary_look_like_this() {
+    let (_scratch, reader) = grown();
+    for (name, text) in [
+        ("grown.report.txt", screen(&reader, false)),
+        ("grown.report.json", screen(&reader, true)),
+        ("grown.summary.txt", summary(&reader, Order::Total, false)),
+        ("grown.summary.json", summary(&reader, Order::Own, true)),
+        ("grown.stats.txt", stats(&reader, false)),
+    ] {
+        if std::env::var_os("PROF_BLESS").is_some() {
+            fs::write(golden(name), &text).expect("room");
+        }
+        assert_eq!(text, fs::read_to_string(golden(name)).expect("a golden file"), "{name}");
+    }
+}
+
+#[test]
+fn every_order_has_its_own_first() {
+    let (_scratch, reader) = grown();
+    let first = |order| {
+        let text = summary(&reader, order, true);
+        let rows: serde_json::Value = serde_json::from_str(&text).expect("valid");
+        rows["functions"][0]["function"].as_str().map(str::to_owned)
+    };
+    let found = [Order::Own, Order::Total, Order::Count].map(first);
+    assert_eq!(found, ["leak", "main", "leak"].map(|name| Some(name.to_owned())));
+}
+
+#[test]
+fn the_screen_fits_whatever_the_names() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    let long = "x".repeat(5000);
+    let argv = vec![long.clone()];
+    writer.metadata(&Metadata { command_line: argv, host: long.clone(), ..metadata() }).expect("room");
+    for id in 1..9 {
+        let file = format!("/{long}/{id}.py");
+        writer.code(&CodeObject { file, name: format!("{long}{id}"), ..code(id, "") }).expect("room");
+    }
+    let mut chunk = Chunk::new(1, 0);
+    for id in 1..9 {
+        let at = u64::from(id) << 12;
+        chunk = chunk.malloc_from(u32::from(id > 1), &[(id, 0)], at, at, 1 << 40).malloc(
+            at + 1,
+            at + 64,
+            1 << 40,
+        );
+        chunk = chunk.free(at + 2, at);
+    }
+    put_chunk(&mut writer, 1, &chunk);
+    for _ in 0..50 {
+        writer.note(&Note { text: long.clone(), ..Note::default() }).expect("room");
+    }
+    let losses = Losses { allocations: u64::MAX, truncated_stacks: u64::MAX, ..Losses::default() };
+    writer.finish(&End { losses, longest_pause_us: u64::MAX, ..End::default() }).expect("room");
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    let text = screen(&reader, false);
+    assert!(text.lines().count() <= 29, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("1.py:10)"), "the end of a path and the line stay: {text}");
+}
+
 #[test]
 fn golden_capture_of_version_1_reads_the_same() {
     let blessing = std::env::var_os("PROF_BLESS").is_some();
@@ -163,7 +286,12 @@ fn json_is_valid_and_no_output_steers_a_terminal() {
     }
     let figures = stats(&reader, true);
     serde_json::from_str::<serde_json::Value>(&figures).expect("valid");
-    for text in [lines, figures, stats(&reader, false), parse(&reader, Format::Text)] {
+    let answers = screen(&reader, true);
+    serde_json::from_str::<serde_json::Value>(&answers).expect("valid");
+    let functions = summary(&reader, Order::Own, true);
+    serde_json::from_str::<serde_json::Value>(&functions).expect("valid");
+    let plain = [screen(&reader, false), summary(&reader, Order::Own, false), stats(&reader, false)];
+    for text in [lines, figures, answers, functions, parse(&reader, Format::Text)].into_iter().chain(plain) {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
 }

@@ -15,6 +15,12 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// As `+1.5 MiB` or `-1.5 MiB`.
+pub fn signed_bytes(change: i64) -> String {
+    let sign = if change < 0 { '-' } else { '+' };
+    format!("{sign}{}", bytes(change.unsigned_abs()))
+}
+
 /// As `1,234,567`.
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
@@ -66,6 +72,7 @@ mod tests {
             assert_eq!(count(value), shown);
         }
         assert_eq!((plural(1, "gap"), plural(2000, "gap")), ("1 gap".into(), "2,000 gaps".into()));
+        assert_eq!((signed_bytes(-1536), signed_bytes(0)), ("-1.5 KiB".into(), "+0 B".into()));
         let second = 1_000_000_000;
         for (value, shown) in
             [(84_000, "84.0 µs"), (12 * second + second / 3, "12.3 s"), (125 * second, "2 min 5 s")]

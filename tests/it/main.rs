@@ -14,6 +14,7 @@
 
 mod dsl;
 
+mod baseline;
 mod chroot;
 mod contents;
 mod cpython;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const PARTS: [(&str, &[&str]); 9] = [
     // What a version's line tables mean is CPython's, and a report takes it from `cli`.
     ("cli", &["record", "inspect", "cpython", "capture", "analysis", "report", "model"]),
-    ("record", &["cpython", "native", "capture", "analysis", "model"]),
+    // Samples of the resident set are read-only looks at a process that is recorded.
+    ("record", &["inspect", "cpython", "native", "capture", "analysis", "model"]),
     ("inspect", &["cpython", "native", "model"]),
     ("cpython", &["model"]),
     ("native", &["model"]),

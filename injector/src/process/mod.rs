@@ -7,6 +7,7 @@
 mod maps;
 mod memory;
 mod module;
+mod pagemap;
 mod pidfd;
 mod task;
 
@@ -21,7 +22,8 @@ use std::time::Duration;
 pub use maps::{Mapping, Maps};
 pub use memory::Memory;
 pub use module::{Module, Symbol};
-pub use task::{Activity, TaskState, TaskStatus, Tid};
+pub use pagemap::{Pagemap, Resident};
+pub use task::{Activity, ResidentSet, TaskState, TaskStatus, Tid};
 
 use pidfd::PidFd;
 use prof_shared::region::PAGE;
@@ -170,6 +172,16 @@ impl Process {
         let text = fs::read_to_string(self.live_dir()?.join("statm"))?;
         let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
         Ok(pages.ok_or(io::ErrorKind::InvalidData)? * PAGE)
+    }
+
+    /// Its resident set by the kernel's three counters; takes no lock of the process.
+    pub fn resident_set(&self) -> io::Result<ResidentSet> {
+        ResidentSet::read(&self.live_dir()?.join("status"))
+    }
+
+    /// Which of its pages are resident.
+    pub fn pagemap(&self) -> io::Result<Pagemap> {
+        Pagemap::open(&self.live_dir()?.join("pagemap"))
     }
 
     /// A thread that has not exited: the leader if it can be.

@@ -126,6 +126,34 @@ fn has_shadow_stack(status: &str) -> bool {
     line.is_some_and(|features| features.split_whitespace().any(|feature| feature == "shstk"))
 }
 
+/// The parts of a resident set that the kernel counts (proc_pid_status(5)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResidentSet {
+    /// `RssAnon`: private and written.
+    pub anonymous_bytes: u64,
+    /// `RssFile`: of files.
+    pub file_bytes: u64,
+    /// `RssShmem`: shared memory.
+    pub shared_bytes: u64,
+}
+
+impl ResidentSet {
+    pub(super) fn read(path: &Path) -> io::Result<ResidentSet> {
+        let status = Status::from_buf_read(&fs::read(path)?[..]).map_err(io::Error::other)?;
+        let bytes = |kib: Option<u64>| kib.map(|kib| kib << 10).ok_or(io::ErrorKind::InvalidData);
+        Ok(ResidentSet {
+            anonymous_bytes: bytes(status.rssanon)?,
+            file_bytes: bytes(status.rssfile)?,
+            shared_bytes: bytes(status.rssshmem)?,
+        })
+    }
+
+    /// All of it.
+    pub fn total_bytes(&self) -> u64 {
+        self.anonymous_bytes + self.file_bytes + self.shared_bytes
+    }
+}
+
 /// Where a thread is, seen without stopping it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {

@@ -8,6 +8,7 @@ use super::StatsReport;
 use crate::model::{Entry, Losses, Note};
 use crate::report::json;
 use crate::report::place::Place;
+use crate::report::resident::ResidentSet;
 
 #[derive(Serialize)]
 struct Root<'a> {
@@ -36,6 +37,7 @@ struct Root<'a> {
     damaged_chunks: u64,
     unresolved_codes: usize,
     notes: &'a [Note],
+    resident_set: Option<ResidentSet<'a>>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +123,7 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         damaged_chunks: report.damaged_chunks,
         unresolved_codes: report.unresolved_codes,
         notes: report.notes,
+        resident_set: ResidentSet::of(&report.resident),
     }
 }
 
@@ -145,7 +148,7 @@ fn metadata<'a>(report: &'a StatsReport<'_>) -> Metadata<'a> {
 }
 
 /// RFC 3339, UTC.
-fn time(unix_ns: u64) -> String {
+pub(super) fn time(unix_ns: u64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(unix_ns)).to_string()
 }
 
@@ -169,7 +172,7 @@ fn map<T>(top: &[(Option<Place<'_>>, u64)], entry: impl Fn(String, u64) -> T) ->
 
 fn at_peak<'a>(report: &'a StatsReport<'_>) -> Vec<AtPeak<'a>> {
     let frame = |place: &'a Place<'_>| (&*place.function, place.file, place.line);
-    let site = |site: &'a super::PeakSite<'_>| AtPeak {
+    let site = |site: &'a super::HeldSite<'_>| AtPeak {
         size: site.bytes,
         count: site.blocks,
         stack: site.stack.iter().map(frame).collect(),

@@ -1,6 +1,8 @@
 //! The figures of a capture, ready to be shown.
 
 mod json;
+mod screen;
+mod screen_json;
 mod text;
 
 use hashbrown::HashMap;
@@ -8,7 +10,8 @@ use std::io::{self, Write};
 
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
-use crate::analysis::{Bin, Gap, Site, Stats};
+use super::resident::ResidentReport;
+use crate::analysis::{Bin, Gap, Levels, Site, Stats};
 use crate::capture::Reader;
 use crate::model::{EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
 
@@ -31,17 +34,32 @@ pub struct StatsReport<'a> {
     by_kind: Vec<(Kind, u64)>,
     top_by_size: Vec<(Option<Place<'a>>, u64)>,
     top_by_count: Vec<(Option<Place<'a>>, u64)>,
-    peak_sites: Vec<PeakSite<'a>>,
+    peak_sites: Vec<HeldSite<'a>>,
+    live_sites: Vec<HeldSite<'a>>,
+    churn: Vec<Churn<'a>>,
+    resident: ResidentReport,
 }
 
-/// A stack that held memory at the peak.
-pub struct PeakSite<'a> {
+/// A stack that held memory at some moment.
+pub struct HeldSite<'a> {
     /// Bytes held.
     pub bytes: u64,
     /// Blocks held.
     pub blocks: u64,
+    /// Bytes of them that are arenas of pymalloc for certain.
+    pub arena_bytes: u64,
     /// Leaf first; empty where no Python ran.
     pub stack: Vec<Place<'a>>,
+}
+
+/// What a location allocated that was freed again.
+pub struct Churn<'a> {
+    /// Bytes.
+    pub bytes: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Where; `None` where no Python ran.
+    pub place: Option<Place<'a>>,
 }
 
 impl<'a> StatsReport<'a> {
@@ -50,14 +68,23 @@ impl<'a> StatsReport<'a> {
         let metadata = reader.metadata();
         let mut stats = Stats::new(metadata);
         let mut events = reader.events();
+        let samples = reader.rss().iter().map(|sample| metadata.clock.tick(sample.t_ns));
+        let mut levels = Levels::new(samples.collect());
         for event in events.by_ref() {
             stats.add(&event);
+            levels.add(event.at, stats.peak.live_bytes());
         }
         let mut places = Places::new(reader, lines);
         let merged = Merged::new(events.stacks(), &mut places);
-        let sites = merge(stats.peak.sites(), &merged);
+        let resident = ResidentReport::new(reader.rss(), &levels);
+        let mut sites = merge(stats.peak.sites(), &merged);
+        for (stack, bytes) in resident.arena_bytes(stats.live.mappings()) {
+            sites.entry(merged.of(stack)).or_default().arena_bytes += bytes;
+        }
         let (top_by_size, top_by_count) = top_locations(&sites, &merged, top);
-        let peak_sites = peak_sites(&sites, &merged, top);
+        let peak_sites = held(&sites, &merged, top, |sums| (sums.peak_bytes, sums.peak_blocks, 0));
+        let live_sites =
+            held(&sites, &merged, top, |sums| (sums.live_bytes, sums.live_blocks, sums.arena_bytes));
         let end = reader.end().cloned().unwrap_or_default();
         let latest = metadata.clock.nanos(stats.latest());
         let sampled = reader.rss().last().map_or(0, |sample| sample.t_ns);
@@ -81,6 +108,9 @@ impl<'a> StatsReport<'a> {
             top_by_size,
             top_by_count,
             peak_sites,
+            live_sites,
+            churn: churn(&sites, &merged, top),
+            resident,
         }
     }
 
@@ -94,13 +124,18 @@ impl<'a> StatsReport<'a> {
         text::write(self, out)
     }
 
-    /// For a terminal: only where the memory was at the peak.
-    pub fn write_peak(&self, out: &mut dyn Write) -> io::Result<()> {
-        text::write_peak(self, out)
+    /// For a terminal: the answers that are wanted first, on one screen.
+    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
+        screen::write(self, out)
+    }
+
+    /// The same answers as one JSON object, as described in `docs/json.md`.
+    pub fn write_screen_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        screen_json::write(self, out)
     }
 
     /// Where the memory was at the peak, most first.
-    pub fn peak_sites(&self) -> &[PeakSite<'a>] {
+    pub fn peak_sites(&self) -> &[HeldSite<'a>] {
         &self.peak_sites
     }
 
@@ -144,6 +179,9 @@ struct Sums {
     allocations: u64,
     peak_bytes: u64,
     peak_blocks: u64,
+    live_bytes: u64,
+    live_blocks: u64,
+    arena_bytes: u64,
 }
 
 impl Sums {
@@ -152,13 +190,15 @@ impl Sums {
         self.allocations += more.allocations;
         self.peak_bytes = self.peak_bytes.saturating_add(more.peak_bytes);
         self.peak_blocks += more.peak_blocks;
+        self.live_bytes = self.live_bytes.saturating_add(more.live_bytes);
+        self.live_blocks += more.live_blocks;
     }
 }
 
 impl From<Site> for Sums {
     fn from(site: Site) -> Sums {
-        let Site { bytes, allocations, peak_bytes, peak_blocks, .. } = site;
-        Sums { bytes, allocations, peak_bytes, peak_blocks }
+        let Site { bytes, allocations, peak_bytes, peak_blocks, live_bytes, live_blocks, .. } = site;
+        Sums { bytes, allocations, peak_bytes, peak_blocks, live_bytes, live_blocks, arena_bytes: 0 }
     }
 }
 
@@ -190,14 +230,38 @@ fn largest<'p, 'a: 'p>(all: impl Iterator<Item = (Option<&'p Place<'a>>, u64)>, 
     entries.into_iter().map(|(place, value)| (place.cloned(), value)).collect()
 }
 
-fn peak_sites<'a>(sites: &HashMap<StackId, Sums>, merged: &Merged<'a>, top: usize) -> Vec<PeakSite<'a>> {
-    let mut held: Vec<_> = sites.iter().filter(|(_, sums)| sums.peak_bytes > 0).collect();
-    held.sort_by_key(|(stack, sums)| (std::cmp::Reverse(sums.peak_bytes), **stack));
+/// The stacks that held most: `pick` gives bytes, blocks and bytes of arenas.
+fn held<'a>(
+    sites: &HashMap<StackId, Sums>,
+    merged: &Merged<'a>,
+    top: usize,
+    pick: fn(&Sums) -> (u64, u64, u64),
+) -> Vec<HeldSite<'a>> {
+    let mut held: Vec<_> = sites.iter().map(|(stack, sums)| (*stack, pick(sums))).collect();
+    held.retain(|(_, (bytes, ..))| *bytes > 0);
+    held.sort_by_key(|&(stack, (bytes, ..))| (std::cmp::Reverse(bytes), stack));
     held.truncate(top);
-    let resolve = |(stack, sums): (&StackId, &Sums)| PeakSite {
-        bytes: sums.peak_bytes,
-        blocks: sums.peak_blocks,
-        stack: merged.frames(*stack).cloned().collect(),
+    let resolve = |(stack, (bytes, blocks, arena_bytes))| HeldSite {
+        bytes,
+        blocks,
+        arena_bytes,
+        stack: merged.frames(stack).cloned().collect(),
     };
     held.into_iter().map(resolve).collect()
+}
+
+/// The locations of which most bytes were freed again.
+fn churn<'a>(sites: &HashMap<StackId, Sums>, merged: &Merged<'a>, top: usize) -> Vec<Churn<'a>> {
+    let mut by_place: HashMap<Option<&Place<'a>>, (u64, u64)> = HashMap::new();
+    for (&stack, sums) in sites {
+        let (bytes, blocks) = by_place.entry(merged.leaf(stack)).or_default();
+        *bytes = bytes.saturating_add(sums.bytes.saturating_sub(sums.live_bytes));
+        *blocks += sums.allocations.saturating_sub(sums.live_blocks);
+    }
+    let mut churn: Vec<_> = by_place.into_iter().filter(|(_, (bytes, _))| *bytes > 0).collect();
+    churn.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    churn.truncate(top);
+    let entry =
+        |(place, (bytes, blocks)): (Option<&Place<'a>>, _)| Churn { bytes, blocks, place: place.cloned() };
+    churn.into_iter().map(entry).collect()
 }

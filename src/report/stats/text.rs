@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{PeakSite, StatsReport};
+use super::{HeldSite, StatsReport};
 use crate::model::EndReason;
 use crate::report::place::Place;
 use crate::report::plain::Plain;
+use crate::report::resident::{Ends, Growth};
 use crate::report::units::{bytes, count, duration, plural};
 
 /// Frames shown of a stack at the peak.
@@ -21,6 +22,7 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
     write_head(report, out)?;
     write_completeness(report, out)?;
     write_totals(report, out)?;
+    write_resident(report, out)?;
     write_sizes(report, out)?;
     write_kinds(report, out)?;
     write_top("Top locations by size", &report.top_by_size, bytes, out)?;
@@ -28,7 +30,7 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
     write_peak(report, out)
 }
 
-pub(super) fn write_peak(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn write_peak(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let peak = report.stats.peak.peak().0;
     writeln!(out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
     if report.peak_sites.is_empty() {
@@ -113,6 +115,30 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
+fn write_resident(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let resident = &report.resident;
+    let Some(Ends { first, last, .. }) = resident.ends() else { return Ok(()) };
+    writeln!(out, "\nResident set       {} at the attach, {} at the end", bytes(first), bytes(last))?;
+    for (label, value) in resident.explained().map(|explained| explained.rows()).into_iter().flatten() {
+        writeln!(out, "  {label:<17}{}", bytes(value))?;
+    }
+    for Growth { category, first, last, .. } in resident.growth() {
+        writeln!(out, "  {:<17}{:>12} → {:>12}", category.replace('_', " "), bytes(*first), bytes(*last))?;
+    }
+    match resident.pymalloc() {
+        Some((_, last)) => writeln!(
+            out,
+            "  {:<17}{}, {} of {} pools used",
+            "pymalloc",
+            plural(last.arenas, "arena"),
+            count(last.used_pools),
+            count(last.used_pools.saturating_add(last.free_pools))
+        ),
+        None if resident.explained().is_some() => writeln!(out, "  {:<17}arenas unknown", "pymalloc"),
+        None => Ok(()),
+    }
+}
+
 /// The most of each part, scaled to the most of all.
 fn sparkline(values: &[u64]) -> String {
     let most = values.iter().copied().max().unwrap_or(0).max(1) as f64;
@@ -157,7 +183,7 @@ fn write_top(
     if top.is_empty() { writeln!(out, "  none") } else { Ok(()) }
 }
 
-fn write_site(site: &PeakSite<'_>, peak: u64, out: &mut dyn Write) -> io::Result<()> {
+fn write_site(site: &HeldSite<'_>, peak: u64, out: &mut dyn Write) -> io::Result<()> {
     let percent = site.bytes as f64 * 100.0 / peak.max(1) as f64;
     let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), Place::plain);
     writeln!(out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;

@@ -1,0 +1,203 @@
+//! What somebody on call asks first, on one screen: at most 30 lines of 80 columns.
+
+use std::io::{self, Write};
+
+use super::{Churn, HeldSite, StatsReport};
+use crate::model::EndReason;
+use crate::report::place::Place;
+use crate::report::plain::Plain;
+use crate::report::resident::{Ends, Growth};
+use crate::report::units::{bytes, count, duration, plural, signed_bytes};
+
+const WIDTH: usize = 80;
+/// Call sites that still hold memory, and that free it again.
+const HELD: usize = 5;
+const CHURN: usize = 3;
+/// Categories of the resident set whose growth is told.
+const GROWTH: usize = 3;
+/// Growth within less time than this says nothing of a minute.
+const SHORTEST_NS: u64 = 1_000_000_000;
+/// A caller is not shortened to less than this.
+const CALLER_MIN: usize = 24;
+
+pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut lines = head(report);
+    lines.extend(resident(report));
+    lines.push(heap(report));
+    lines.push(String::new());
+    lines.extend(held(report));
+    lines.extend(churn(report));
+    lines.extend(notes(report));
+    lines.iter().try_for_each(|line| writeln!(out, "{}", fit(line, WIDTH)))
+}
+
+fn head(report: &StatsReport<'_>) -> Vec<String> {
+    let metadata = report.metadata;
+    let lost = report.lost_events();
+    let is_whole = lost == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
+    let complete = match is_whole {
+        true => format!("Complete: {}, nothing lost", plural(report.stats.events(), "event")),
+        false => format!(
+            "INCOMPLETE: {} and {} lost in {}, {} damaged",
+            plural(report.stats.events(), "event"),
+            count(lost),
+            plural(report.gaps().len() as u64, "gap"),
+            plural(report.damaged_chunks, "chunk")
+        ),
+    };
+    vec![
+        format!("pid {}: {}", metadata.pid, Plain(&metadata.command_line.join(" "))),
+        format!(
+            "  Python {} on {}, recorded for {}; ended: {}",
+            Plain(&metadata.python.version),
+            Plain(&metadata.host),
+            duration(report.duration_ns),
+            report.end_reason.name().replace('_', " ")
+        ),
+        format!("  {complete}; longest pause {}", duration(report.longest_pause_us.saturating_mul(1000))),
+    ]
+}
+
+fn resident(report: &StatsReport<'_>) -> Vec<String> {
+    let resident = &report.resident;
+    let Some(Ends { first, last }) = resident.ends() else {
+        return vec!["Resident set   unknown".to_owned()];
+    };
+    let mut lines = vec![format!(
+        "Resident set   {} at the attach, {} at the end, most {}",
+        bytes(first),
+        bytes(last),
+        bytes(resident.peak_bytes())
+    )];
+    if let Some(explained) = resident.explained() {
+        let percent = |part: u64| part as f64 * 100.0 / last.max(1) as f64;
+        let row = |(label, part): (&str, u64)| format!("{label} {} ({:.0} %)", bytes(part), percent(part));
+        let rows = explained.rows().map(row);
+        lines.push(format!("  of it        {}, {},", rows[0], rows[1]));
+        lines.push(format!("               {}, {}", rows[2], rows[3]));
+    }
+    lines.push(growth(report));
+    lines
+}
+
+fn growth(report: &StatsReport<'_>) -> String {
+    let resident = &report.resident;
+    let is_target = |growth: &&Growth| growth.category != "prof" && growth.bytes_per_minute != 0;
+    let grown = resident.growth().iter().filter(is_target);
+    let one = |Growth { category, bytes_per_minute, .. }: &Growth| {
+        format!("{} {}", category.replace('_', " "), signed_bytes(*bytes_per_minute))
+    };
+    let grown: Vec<_> = grown.take(GROWTH).map(one).collect();
+    match (resident.growth().is_empty(), grown.is_empty()) {
+        (true, _) => "  a minute     by category: unknown".to_owned(),
+        _ if resident.span_ns() < SHORTEST_NS => "  a minute     too short a time to tell".to_owned(),
+        (_, true) => format!("  a minute     no growth in {}", duration(resident.span_ns())),
+        _ => join("  a minute     ".to_owned(), &grown),
+    }
+}
+
+/// As many of `items` behind `start`, with commas, as fit on the line.
+fn join(start: String, items: &[String]) -> String {
+    let mut line = start;
+    for (index, item) in items.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        if line.chars().count() + separator.len() + item.chars().count() > WIDTH {
+            break;
+        }
+        line = line + separator + item;
+    }
+    line
+}
+
+fn heap(report: &StatsReport<'_>) -> String {
+    let stats = &report.stats;
+    let (peak, at) = stats.peak.peak();
+    format!(
+        "Recorded heap  {} at the peak after {}; {} freed",
+        bytes(peak),
+        duration(report.nanos(at)),
+        plural(stats.live.unmatched_frees(), "older block")
+    )
+}
+
+fn held(report: &StatsReport<'_>) -> Vec<String> {
+    let live = report.stats.peak.live_bytes();
+    let mut lines = vec![format!("Still holding memory: {} in all", bytes(live))];
+    if report.live_sites.is_empty() {
+        lines.push("  nothing".to_owned());
+    }
+    lines.extend(report.live_sites.iter().take(HELD).flat_map(|site| held_by(site, live)));
+    lines
+}
+
+fn held_by(site: &HeldSite<'_>, live: u64) -> [String; 2] {
+    let percent = site.bytes as f64 * 100.0 / live.max(1) as f64;
+    let head = format!("{:>11} {percent:>5.1} %  ", bytes(site.bytes));
+    let indent = head.chars().count();
+    let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), |place| place.short(WIDTH - indent));
+    let label = match site.arena_bytes {
+        0 => String::new(),
+        all if all >= site.bytes => " (pymalloc arenas)".to_owned(),
+        part => format!(" ({} pymalloc arenas)", bytes(part)),
+    };
+    let blocks = format!("{:indent$}in {}{label}", "", plural(site.blocks, "block"));
+    [head + &leaf, callers(blocks, site.stack.get(1..).unwrap_or_default())]
+}
+
+/// As many callers behind `line` as fit, the last of them shortened.
+fn callers(mut line: String, stack: &[Place<'_>]) -> String {
+    for place in stack {
+        let room = WIDTH.saturating_sub(line.chars().count() + " < ".len());
+        let caller = place.plain();
+        if caller.chars().count() > room && room < CALLER_MIN {
+            return line + " …";
+        }
+        line = line + " < " + &place.short(room);
+    }
+    line
+}
+
+fn churn(report: &StatsReport<'_>) -> Vec<String> {
+    let mut lines = vec!["Allocated and freed again most".to_owned()];
+    let line = |Churn { bytes: size, blocks, place }: &Churn<'_>| {
+        let head = format!("{:>11} {:>11}×  ", bytes(*size), count(*blocks));
+        let room = WIDTH - head.chars().count();
+        let place = place.as_ref().map_or("(no Python stack)".to_owned(), |place| place.short(room));
+        head + &place
+    };
+    lines.extend(report.churn.iter().take(CHURN).map(line));
+    if report.churn.is_empty() {
+        lines.push("  nothing".to_owned());
+    }
+    lines
+}
+
+fn notes(report: &StatsReport<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if report.metadata.python.allocator.starts_with("pymalloc") {
+        let arenas = match report.resident.pymalloc() {
+            Some((first, last)) => {
+                let grown = i128::from(last.arenas) - i128::from(first.arenas);
+                format!("{}, {grown:+} since the attach", plural(last.arenas, "arena"))
+            }
+            None => "number of arenas unknown".to_owned(),
+        };
+        lines.push("Objects of at most 512 bytes share arenas of pymalloc: only the arenas are".to_owned());
+        lines.push(format!("recorded, under whoever needed a new one ({arenas})."));
+    }
+    let gone = report.losses.truncated_stacks.saturating_add(report.losses.unreadable_stacks);
+    let soft = report.notes.len() as u64;
+    if gone > 0 || soft > 0 {
+        let (stacks, notes) = (plural(gone, "stack"), plural(soft, "note"));
+        lines.push(format!("{stacks} cut or unreadable, {notes}: `prof stats` tells."));
+    }
+    lines
+}
+
+/// Cut to `width` columns.
+fn fit(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.trim_end().to_owned();
+    }
+    line.chars().take(width - 1).chain(['…']).collect()
+}

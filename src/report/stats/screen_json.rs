@@ -1,0 +1,99 @@
+//! `prof report --json`. See `docs/json.md`.
+
+use serde::Serialize;
+use std::io::{self, Write};
+
+use super::{Churn, HeldSite, StatsReport};
+use crate::model::Losses;
+use crate::report::json;
+use crate::report::place::Place;
+use crate::report::resident::ResidentSet;
+
+#[derive(Serialize)]
+struct Root<'a> {
+    pid: u32,
+    command_line: &'a [String],
+    python_version: &'a str,
+    python_allocator: &'a str,
+    host: &'a str,
+    start_time: String,
+    duration_ns: u64,
+    end_reason: &'static str,
+    events: u64,
+    lost_events: u64,
+    losses: Losses,
+    gaps: usize,
+    damaged_chunks: u64,
+    longest_pause_us: u64,
+    resident_set: Option<ResidentSet<'a>>,
+    peak_bytes: u64,
+    peak_time_ns: u64,
+    live_bytes: u64,
+    live_blocks: u64,
+    unmatched_frees: u64,
+    still_held: Vec<Held<'a>>,
+    churn: Vec<Freed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Held<'a> {
+    bytes: u64,
+    blocks: u64,
+    arena_bytes: u64,
+    stack: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Freed<'a> {
+    bytes: u64,
+    blocks: u64,
+    place: Option<Frame<'a>>,
+}
+
+type Frame<'a> = (&'a str, &'a str, u32);
+
+pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", json::pretty(&root(report))?)
+}
+
+fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
+    let (metadata, stats) = (report.metadata, &report.stats);
+    let (peak_bytes, peak_at) = stats.peak.peak();
+    Root {
+        pid: metadata.pid,
+        command_line: &metadata.command_line,
+        python_version: &metadata.python.version,
+        python_allocator: &metadata.python.allocator,
+        host: &metadata.host,
+        start_time: super::json::time(metadata.started_unix_ns),
+        duration_ns: report.duration_ns,
+        end_reason: report.end_reason.name(),
+        events: stats.events(),
+        lost_events: report.lost_events(),
+        losses: report.losses,
+        gaps: report.gaps().len(),
+        damaged_chunks: report.damaged_chunks,
+        longest_pause_us: report.longest_pause_us,
+        resident_set: ResidentSet::of(&report.resident),
+        peak_bytes,
+        peak_time_ns: report.nanos(peak_at),
+        live_bytes: stats.peak.live_bytes(),
+        live_blocks: stats.peak.live_blocks(),
+        unmatched_frees: stats.live.unmatched_frees(),
+        still_held: report.live_sites.iter().map(held).collect(),
+        churn: report.churn.iter().map(freed).collect(),
+    }
+}
+
+fn frame<'a>(place: &'a Place<'_>) -> Frame<'a> {
+    (&place.function, place.file, place.line)
+}
+
+fn held<'a>(site: &'a HeldSite<'_>) -> Held<'a> {
+    let HeldSite { bytes, blocks, arena_bytes, ref stack } = *site;
+    Held { bytes, blocks, arena_bytes, stack: stack.iter().map(frame).collect() }
+}
+
+fn freed<'a>(churn: &'a Churn<'_>) -> Freed<'a> {
+    Freed { bytes: churn.bytes, blocks: churn.blocks, place: churn.place.as_ref().map(frame) }
+}
