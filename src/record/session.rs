@@ -30,6 +30,8 @@ const SHORTEST_NAP: Duration = Duration::from_micros(200);
 const MUCH_BYTES: usize = 256 << 10;
 /// Remainders of open chunks are drained so often.
 const SWEEP: Duration = Duration::from_millis(250);
+/// How long a process may take from dropping its memory to its end.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 /// So often the progress is told and the resident set is read.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// The last look at the resident set is waited for so long.
@@ -300,10 +302,19 @@ impl Session<'_> {
         if self.spool.has_failed() {
             return Some(EndReason::DiskFull);
         }
-        (look_closer && !self.region_stands()).then(|| match self.ground.process.is_alive() {
-            true => EndReason::TargetExec,
-            false => metadata::end_of(&self.ground.process),
-        })
+        (look_closer && !self.region_stands()).then(|| self.why_region_is_gone())
+    }
+
+    /// An `exec` brings new mappings; an exit drops them some time before the process
+    /// counts as exited.
+    fn why_region_is_gone(&self) -> EndReason {
+        let process = &self.ground.process;
+        let is_bare = process.maps().map_or(true, |maps| maps.0.is_empty());
+        match is_bare && process.wait_exit(EXIT_PATIENCE).unwrap_or(true) {
+            true => metadata::end_of(process),
+            false if process.is_alive() => EndReason::TargetExec,
+            false => metadata::end_of(process),
+        }
     }
 
     /// Whether the region is still in the target: an `exec` drops it.
