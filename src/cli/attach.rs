@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prof_shared::ring::Shape;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -74,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         summarize(&outcome)?;
     }
     match outcome.residue {
-        Some(error) => Err(error).context("the recording is complete, but not everything could be removed"),
+        Some(error) => Err(crate::record::Error::Residue(Box::new(error)).into()),
         None => Ok(()),
     }
 }

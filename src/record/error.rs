@@ -64,6 +64,17 @@ pub enum Error {
         /// What failed then.
         also: Box<Error>,
     },
+    /// A step of getting in failed; those before it were taken back.
+    #[error("process {pid} could not be recorded, and all that was done is undone: {why}")]
+    Undone {
+        /// The target.
+        pid: i32,
+        /// What failed.
+        why: Box<Error>,
+    },
+    /// The end of a recording left something behind.
+    #[error("the recording is complete, but not everything could be removed: {0}")]
+    Residue(Box<Error>),
     /// Threads did not leave our code in time.
     #[error("thread {tid} is still inside the payload; it stays loaded and inert ({bytes} bytes)")]
     StillInside {
@@ -84,7 +95,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { hint, .. } => hint.clone(),
-            Error::StillInside { .. } | Error::NotTakenBack { .. } => {
+            Error::StillInside { .. } | Error::NotTakenBack { .. } | Error::Residue(_) => {
                 Some("run `prof detach PID` later to remove it".to_owned())
             }
             Error::Capture(capture::Error::Exists(_)) => {

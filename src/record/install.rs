@@ -84,17 +84,25 @@ pub fn install(
 ) -> Result<Installed, Error> {
     let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
     let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
-    let (region, _) = RegionHandle::create(caller, shape, BUDGET)?;
+    let (region, _) = match RegionHandle::create(caller, shape, BUDGET) {
+        Ok(created) => created,
+        Err(error) => return Err(failed(ground, error.into())),
+    };
     let mut work = Work { ground, caller, judge, python, region: &region, clock, tries: 0 };
     match work.run(ring_shape) {
         Ok((ring, islands, opened)) => {
             let (detours, tries) = (islands.planned().to_vec(), work.tries);
             Ok(Installed { region, ring, opened, detours, refused: islands.refused, tries })
         }
-        Err(error) => match take_back(ground, &region) {
-            Ok(_) => Err(error),
-            Err(also) => Err(Error::NotTakenBack { first: Box::new(error), also: Box::new(also) }),
-        },
+        Err(error) => Err(failed(ground, error)),
+    }
+}
+
+/// Takes back what was done; the error to tell.
+fn failed(ground: &Ground, error: Error) -> Error {
+    match take_back(ground) {
+        Ok(()) => error,
+        Err(also) => Error::NotTakenBack { first: Box::new(error), also: Box::new(also) },
     }
 }
 

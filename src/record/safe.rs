@@ -37,16 +37,26 @@ pub struct Called {
 }
 
 /// Tries the leader first: malloc has memory for it already, while a call in a
-/// thread that never allocated would leave a new arena behind.
+/// thread that never allocated would leave a new arena behind. An error that does
+/// not say that the thread was left alone ends the search: the program may run.
 fn on_leader<T: Send>(
     ground: &Ground,
     caller: &Caller,
     mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
-) -> Option<T> {
+) -> Result<Option<T>, CallError> {
     let leader = Tid(ground.process.pid().as_raw());
     let is_fit = |(tid, fitness): &(Tid, Fitness)| *tid == leader && *fitness != Fitness::Interrupts;
-    choose(&ground.process).ok()?.iter().find(|thread| is_fit(thread))?;
-    (0..LEADER_TRIES).find_map(|_| caller.on_thread(leader, &mut launch).ok())
+    if !choose(&ground.process).unwrap_or_default().iter().any(is_fit) {
+        return Ok(None);
+    }
+    for _ in 0..LEADER_TRIES {
+        match caller.on_thread(leader, &mut launch) {
+            Ok(launched) => return Ok(Some(launched)),
+            Err(error) if error.is_worth_another_try() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Judges stopped threads.
@@ -98,7 +108,7 @@ impl<'g> Judge<'g> {
                 false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
             }
         };
-        let flight = match on_leader(ground, caller, &mut launch) {
+        let flight = match on_leader(ground, caller, &mut launch)? {
             Some(flight) => flight,
             None => caller.on_some_thread(SEARCH_BUDGET, launch)?,
         };

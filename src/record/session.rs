@@ -118,7 +118,10 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
         Err(error) => {
             // A capture that was not begun.
             let _stays_empty = std::fs::remove_file(&path);
-            return Err(error);
+            return Err(match error {
+                Error::NotTakenBack { .. } | Error::Refused { .. } => error,
+                why => Error::Undone { pid: options.pid, why: Box::new(why) },
+            });
         }
     };
     metadata::add_installed(&mut about, &installed);

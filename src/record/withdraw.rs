@@ -94,9 +94,14 @@ pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
     remains.map(|region| remove(&ground, &region)).transpose()
 }
 
-/// After a step of getting in that failed: takes back those before it.
-pub fn take_back(ground: &Ground, region: &RegionHandle) -> Result<Left, Error> {
-    remove(&Ground::survey(ground.process.pid().as_raw())?, region)
+/// After a step of getting in that failed: takes back those before it. Whoever calls
+/// this holds the lock, so what is there is theirs.
+pub fn take_back(ground: &Ground) -> Result<(), Error> {
+    let ground = Ground::survey(ground.process.pid().as_raw())?;
+    match RegionHandle::find(&ground.process, &ground.maps) {
+        Some(region) => remove(&ground, &region).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Takes out `region` and all that its register names.
