@@ -140,10 +140,15 @@ impl Work<'_> {
         arm::disarm(self.ground, self.caller, &entries)?;
         self.left.detours = entries.iter().filter(|entry| entry.patch_len != POINTER).count();
         let islands = self.own_islands(&entries)?;
-        self.restore_pointers(&entries)?;
+        let copies = Copies::new(self.ground, self.region, &entries);
+        let is_any_missing = copies.is_any_missing()?;
+        self.restore_pointers(&copies)?;
+        if let Some(addr) = is_any_missing.then(|| copies.elsewhere()).transpose()?.flatten() {
+            return Err(Error::PointerKept { addr });
+        }
         self.wait_outside(&islands)?;
         // A thread that was inside may have copied one on.
-        while self.restore_pointers(&entries)? {
+        while self.restore_pointers(&copies)? {
             self.wait_outside(&islands)?;
         }
         self.close_library()?;
@@ -151,17 +156,13 @@ impl Work<'_> {
     }
 
     /// Sets every function pointer back that leads to us; whether there was one.
-    fn restore_pointers(&mut self, entries: &[Entry]) -> Result<bool, Error> {
-        let copies = Copies::new(self.ground, self.region, entries);
+    fn restore_pointers(&mut self, copies: &Copies) -> Result<bool, Error> {
         let swaps = copies.swaps()?;
         for batch in swaps.chunks(STEP_COUNT) {
             self.run_anywhere(batch)?;
             fail_point("pointers-restored")?;
         }
-        match copies.elsewhere()? {
-            None => Ok(!swaps.is_empty()),
-            Some(addr) => Err(Error::PointerKept { addr }),
-        }
+        Ok(!swaps.is_empty())
     }
 
     fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
