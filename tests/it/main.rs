@@ -34,3 +34,4 @@ mod service;
 mod stacks;
 mod talk;
 mod tidy;
+mod workloads;

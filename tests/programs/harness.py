@@ -37,10 +37,11 @@ def say(line):
     sys.stdout.flush()
 
 
-def serve(commands, check=lambda: True):
-    """Shakes hands and obeys until `stop`."""
+def serve(commands, check=lambda: True, lines=None):
+    """Shakes hands and obeys until `stop`. What does something else meanwhile gives the
+    lines of its stdin itself."""
     say("ready")
-    for line in iter(sys.stdin.readline, ""):
+    for line in lines or iter(sys.stdin.readline, ""):
         word, _, rest = line.strip().partition(" ")
         if word == "stop":
             break

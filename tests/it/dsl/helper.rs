@@ -8,33 +8,51 @@ use std::sync::OnceLock;
 /// Known allocations, by every function, from any thread: `helper.c`.
 pub fn helper_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("helper.c"))
+    BUILT.get_or_init(|| build("helper", &["helper.c"]))
 }
 
 /// A library of 24 MiB that does nothing; preloaded, it lies above libc.
 pub fn big_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("big.c"))
+    BUILT.get_or_init(|| build("big", &["big.c"]))
 }
 
 /// The sized frees of C23, to be preloaded where the C library has none.
 pub fn c23_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("c23.c"))
+    BUILT.get_or_init(|| build("c23", &["c23.c"]))
 }
 
 /// Another allocator than the C library's, to be preloaded.
 pub fn arena_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("arena.c"))
+    BUILT.get_or_init(|| build("arena", &["arena.c"]))
+}
+
+/// The C half of the workloads.
+pub fn hostile_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("hostile", &["storms.c", "registers.c", "waits.c"]))
+}
+
+/// An allocator that signal handlers may use, to be preloaded.
+pub fn classes_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("classes", &["classes.c"]))
+}
+
+/// An allocator whose functions wait for each other when told to, to be preloaded.
+pub fn slow_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("slow", &["slow.c"]))
 }
 
 /// Builds beside the place and moves it there: other test runs may use it now.
-fn build(source: &str) -> PathBuf {
+fn build(name: &str, sources: &[&str]) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(dir).expect("the target directory can be written");
-    let library = dir.join(source).with_extension("so");
-    let fresh = dir.join(format!("{source}.{}.so", std::process::id()));
+    let library = dir.join(name).with_extension("so");
+    let fresh = dir.join(format!("{name}.{}.so", std::process::id()));
     let flags = [
         "-shared",
         "-fPIC",
@@ -46,9 +64,10 @@ fn build(source: &str) -> PathBuf {
         "-fno-ipa-icf",
         "-pthread",
     ];
-    let output = Command::new("cc").args(flags).arg("-o").arg(&fresh).arg(program(source)).output();
+    let sources = sources.iter().map(|source| program(source));
+    let output = Command::new("cc").args(flags).arg("-o").arg(&fresh).args(sources).arg("-ldl").output();
     let output = output.expect("a C compiler named cc is installed");
-    assert!(output.status.success(), "cc {source}:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "cc {name}:\n{}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&fresh, &library).expect("the library can be moved in place");
     library
 }

@@ -82,6 +82,10 @@ macro_rules! python_tests {
         $crate::dsl::python_tests!(@test python_3_12 "3.12");
         $crate::dsl::python_tests!(@test python_system "system");
     };
+    (@two) => {
+        $crate::dsl::python_tests!(@test python_3_8 "3.8");
+        $crate::dsl::python_tests!(@test python_3_12 "3.12");
+    };
     (@one) => {
         $crate::dsl::python_tests!(@test python_3_12 "3.12");
     };

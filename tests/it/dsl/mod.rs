@@ -8,6 +8,8 @@
 //! ```
 
 mod capture;
+mod control_group;
+mod health;
 mod helper;
 mod interpreter;
 mod oplog;
@@ -20,7 +22,11 @@ mod target;
 mod wait;
 
 pub use capture::{Capture, Event, Frame};
-pub use helper::{arena_library, big_library, c23_library, helper_library};
+pub use control_group::ControlGroup;
+pub use health::{Health, workload};
+pub use helper::{
+    arena_library, big_library, c23_library, classes_library, helper_library, hostile_library,
+};
 pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, interpreter, skip};
 pub use oplog::{Op, OpLog};

@@ -44,6 +44,18 @@ impl Snapshot {
         self.same_text_as(after);
     }
 
+    /// The same for a target that allocates meanwhile: anonymous memory may come and go.
+    #[track_caller]
+    pub fn same_but_for_heap(&self, after: &Snapshot) {
+        let named = |snapshot: &Snapshot| {
+            let is_named = |line: &&String| line.contains('/') || line.contains('[');
+            snapshot.maps.iter().filter(is_named).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(named(self), named(after), "the mappings differ");
+        assert_eq!(self.fds, after.fds, "the open files differ");
+        self.same_text_as(after);
+    }
+
     /// Panics unless the code is the same, byte for byte: what can be asked of a
     /// target that runs, whose heap and threads change meanwhile. It may have loaded
     /// a library (3.8 loads libgcc_s where its first thread ends).

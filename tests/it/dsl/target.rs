@@ -1,6 +1,6 @@
 //! A Python process under test.
 
-use super::{Stream, helper_library, interpreter, program, until};
+use super::{Stream, helper_library, hostile_library, interpreter, program, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,7 @@ impl Preparation {
             .envs(self.envs)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PROF_TEST_HELPER", helper_library())
+            .env("PROF_TEST_HOSTILE", hostile_library())
             .env("PROF_TEST_SCRATCH", scratch.path())
             .current_dir(scratch.path())
             .stdin(Stdio::piped())
@@ -139,6 +140,19 @@ impl Target {
     /// Whether it runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Of each thread: its tid, its state's letter, and who traces it.
+    pub fn states(&self) -> Vec<(String, char, u32)> {
+        let tasks = std::fs::read_dir(self.proc_dir().join("task")).expect("the target runs").flatten();
+        let look = |task: std::fs::DirEntry| {
+            let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+            let field =
+                |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
+            let state = field("State:")?.chars().next()?;
+            Some((task.file_name().into_string().ok()?, state, field("TracerPid:")?.parse().ok()?))
+        };
+        tasks.filter_map(look).collect()
     }
 
     /// Sends it a signal.
