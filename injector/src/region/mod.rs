@@ -241,7 +241,7 @@ impl RegionHandle {
         let found = Tracer::run(|tracer| -> Result<bool, TraceError> {
             let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
             let registers = stopped.registers()?;
-            stopped.detach()?;
+            drop(stopped);
             Ok(self.range.contains(&registers.rip) || self.range.contains(&registers.rsp))
         });
         match found {

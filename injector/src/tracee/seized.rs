@@ -1,7 +1,7 @@
 //! A thread that is traced and runs.
 
 use super::request::{self, Report};
-use super::{Pause, Stopped, TraceError, Tracer};
+use super::{Stopped, TraceError, Tracer};
 use crate::failpoint::fail_point;
 use crate::process::Tid;
 use std::marker::PhantomData;
@@ -107,10 +107,7 @@ impl Drop for Seized<'_> {
     fn drop(&mut self) {
         if self.owned && request::interrupt(self.tid).is_ok() {
             match self.wait_stop(DROP_PATIENCE) {
-                Ok(since) => {
-                    let _ = request::detach(self.tid);
-                    Pause::since(since);
-                }
+                Ok(since) => drop(Stopped::new(self.tid, since)),
                 Err(TraceError::GroupStopped(_)) => drop(request::detach(self.tid)),
                 Err(_) => {}
             }

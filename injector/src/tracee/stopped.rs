@@ -2,7 +2,7 @@
 
 use super::request::{self, RseqArea};
 use super::{Pause, Seized, TraceError, Tracer};
-use crate::arch::Registers;
+use crate::arch::{Registers, restart};
 use crate::process::Tid;
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -75,6 +75,16 @@ impl<'t> Stopped<'t> {
         Ok(self.pause())
     }
 
+    /// A wait without limit that the kernel would let return EINTR, only because of this
+    /// stop, begins anew. Not if a signal is to be handled: then EINTR is meant.
+    fn go_on_waiting(&mut self) -> Result<(), TraceError> {
+        let Some(registers) = restart::uninterrupted(&self.registers()?) else { return Ok(()) };
+        match self.pending_signals()? & !self.signal_mask()? {
+            0 => self.set_registers(registers),
+            _ => Ok(()),
+        }
+    }
+
     fn pause(&self) -> Pause {
         Pause::since(self.since)
     }
@@ -84,6 +94,7 @@ impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         if self.owned {
             // It may have been killed meanwhile; then there is nothing to do.
+            let _ = self.go_on_waiting();
             let _ = request::detach(self.tid);
             self.pause();
         }

@@ -50,6 +50,15 @@ pub fn resumed(registers: &Registers) -> Registers {
     }
 }
 
+/// For a thread that is let go as it was found: the registers with which its wait goes
+/// on, if the kernel would let it return EINTR.
+pub fn uninterrupted(registers: &Registers) -> Option<Registers> {
+    let resumed = resumed(registers);
+    let is_anew = registers.rax as i64 == EINTR && resumed.rip != registers.rip;
+    // The kernel looks at an interrupted call once more, and shall see none.
+    is_anew.then_some(Registers { orig_rax: u64::MAX, ..resumed })
+}
+
 /// How a call that waits now will go on, judged by its number and arguments.
 pub fn restart_of(number: u64, args: &[u64; 6]) -> Restart {
     match has_no_relative_limit(number, args) || kernel_restarts(number, args) {
@@ -142,5 +151,18 @@ mod tests {
             let r = resumed(&stopped(number, rax, args));
             assert_eq!((r.rax as i64, r.rip), expected, "{number} {rax} {args:?}");
         }
+    }
+
+    #[test]
+    fn a_thread_let_go_as_it_was_goes_on_waiting() {
+        const FOREVER: u64 = u32::MAX as u64;
+        let forever = [3, 0, 1, FOREVER, 0, 0];
+        let r = uninterrupted(&stopped(libc::SYS_epoll_wait, -4, forever)).expect("begins anew");
+        assert_eq!((r.rax as i64, r.rip, r.orig_rax as i64), (libc::SYS_epoll_wait, 0xffe, -1));
+        let limited = [3, 0, 1, 600, 0, 0];
+        assert!(uninterrupted(&stopped(libc::SYS_epoll_wait, -4, limited)).is_none());
+        // The kernel does these itself.
+        assert!(uninterrupted(&stopped(libc::SYS_read, -512, [0; 6])).is_none());
+        assert!(uninterrupted(&stopped(-1, -4, forever)).is_none());
     }
 }
