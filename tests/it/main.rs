@@ -29,6 +29,7 @@ mod killing;
 mod layouts;
 mod lifecycle;
 mod payload_file;
+mod protections;
 mod reports;
 mod service;
 mod stacks;

@@ -11,13 +11,12 @@ pub const CORE: [&str; 6] =
 
 /// System calls that may return EINTR to a thread that was stopped, although no signal came
 /// (signal(7), and what our way in does to a relative wait). CPython makes them again.
-const MAY_BE_INTERRUPTED: [&str; 8] = [
+const MAY_BE_INTERRUPTED: [&str; 7] = [
     "accept with a timeout",
     "recv with a timeout",
-    "epoll_wait",
     "sigtimedwait",
     "semtimedop",
-    "io_getevents",
+    "poll with a timeout",
     "nanosleep",
     "futex with a timeout",
 ];

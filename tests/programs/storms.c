@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 #include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 /* ---- speed ---- */
 
@@ -218,6 +220,50 @@ uint64_t churn_under_jumps(int rounds) {
         may_jump = 0;
     }
     return 0;
+}
+
+/* ---- a thread that a signal holds ---- */
+
+static pthread_t catchable;
+static int hold[2];
+static _Atomic uint64_t caught_at;
+static _Atomic int is_over;
+
+static void stay(int number, siginfo_t *info, void *context) {
+    char byte;
+    (void)number, (void)info;
+    caught_at = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    while (read(hold[0], &byte, 1) != 1) {}
+    caught_at = 0;
+}
+
+static void *allocate_on(void *argument) {
+    while (!is_over) free(make(100, 1));
+    return argument;
+}
+
+int start_catchable(void) {
+    struct sigaction action = {.sa_sigaction = stay, .sa_flags = SA_SIGINFO | SA_RESTART};
+    if (pipe(hold) || sigaction(SIGUSR1, &action, NULL)) return -1;
+    return pthread_create(&catchable, NULL, allocate_on, NULL);
+}
+
+/* Holds it in a handler; where it was. */
+uint64_t catch_thread(void) {
+    pthread_kill(catchable, SIGUSR1);
+    while (!caught_at) sched_yield();
+    return caught_at;
+}
+
+int release_thread(void) {
+    if (write(hold[1], "x", 1) != 1) return -1;
+    while (caught_at) sched_yield();
+    return 0;
+}
+
+int stop_catchable(void) {
+    is_over = 1;
+    return pthread_join(catchable, NULL);
 }
 
 /* ---- contexts ---- */

@@ -25,7 +25,7 @@ pub use capture::{Capture, Event, Frame};
 pub use control_group::ControlGroup;
 pub use health::{Health, workload};
 pub use helper::{
-    arena_library, big_library, c23_library, classes_library, helper_library, hostile_library,
+    arena_library, big_library, c23_library, classes_library, helper_library, hostile_library, slow_library,
 };
 pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, interpreter, skip};
