@@ -49,6 +49,7 @@ mod enabled {
             "stop" => Signal::SIGSTOP,
             _ => return Err(ToldToFail(name)),
         };
+        eprintln!("fail point {name}");
         raise(signal).map_err(|_| ToldToFail(name))
     }
 }

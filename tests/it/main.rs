@@ -28,6 +28,8 @@ mod idle;
 mod killing;
 mod layouts;
 mod lifecycle;
+mod limits;
+mod matrix;
 mod payload_file;
 mod protections;
 mod reports;

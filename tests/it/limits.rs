@@ -1,0 +1,99 @@
+//! Targets that are at a limit: they are refused, or left as they were, or it works.
+
+use crate::dsl::*;
+
+/// Room that prof needs in the target, and more.
+const ROOM: u64 = 64 << 20;
+
+fn attach(target: &Target) -> Prof {
+    let file = target.scratch().join("capture.prof");
+    prof(&["attach", &target.pid(), "--force", "-q", "--duration", "200ms", "-o"]).arg(&file)
+}
+
+/// It failed, said so, and took everything back.
+#[track_caller]
+fn fails_clean(target: &mut Target, health: &Health) {
+    attach(target).run().refuses(FAILURE, &["undone"]);
+    health.works(target);
+    health.is_as_before(target);
+}
+
+#[track_caller]
+fn succeeds(target: &mut Target, health: &Health) {
+    attach(target).recording().wait().success().capture().is_complete();
+    health.works(target);
+    health.is_as_before(target);
+}
+
+python_tests! { two:
+    /// It has as many files open as it may: no memfd can be made.
+    fn open_files(python) {
+        let mut target = workload("no_files").python(python).ready();
+        let health = Health::of("no_files", &mut target);
+        fails_clean(&mut target, &health);
+        target.ask("close");
+        succeeds(&mut target, &health);
+        target.finish();
+    }
+
+    /// Its address space may not grow by what prof needs.
+    fn address_space(python) {
+        let mut target = workload("little_space").arg("4").python(python).ready();
+        let health = Health::of("little_space", &mut target);
+        fails_clean(&mut target, &health);
+        target.ask("limit 512");
+        succeeds(&mut target, &health);
+        target.finish();
+    }
+
+    /// It is frozen: nothing is waited for, nobody is woken, and it works when it thaws.
+    fn a_frozen_group(python) {
+        let Some(group) = ControlGroup::new("freezer", &format!("frozen-{python}")) else {
+            return skip("no control group for a freezer can be made here");
+        };
+        let mut target = workload("eight_threads").python(python).ready();
+        let health = Health::of("eight_threads", &mut target);
+        group.take(&target);
+        group.freeze(true);
+        let finished = attach(&target).run();
+        assert!(finished.status.is_some_and(|status| !status.success()), "{finished}");
+        group.freeze(false);
+        health.works(&mut target);
+        prof(&["detach", &target.pid()]).run().success();
+        health.is_as_before(&target);
+        succeeds(&mut target, &health);
+        target.finish();
+    }
+
+    /// Its group has memory left, but not much.
+    fn a_group_with_some_memory(python) {
+        let Some(group) = ControlGroup::new("memory", &format!("some-{python}")) else {
+            return skip("no control group for memory can be made here");
+        };
+        let mut target = workload("little_memory").python(python).ready();
+        let health = Health::of("little_memory", &mut target);
+        group.take(&target);
+        target.ask("fill 16384");
+        group.limit_memory(group.memory() + ROOM);
+        succeeds(&mut target, &health);
+        assert_eq!(group.kills(), 0);
+        target.finish();
+    }
+
+    /// Its group is full: whatever `prof` does, it is not what gets the target killed.
+    fn a_full_group(python) {
+        let Some(group) = ControlGroup::new("memory", &format!("full-{python}")) else {
+            return skip("no control group for memory can be made here");
+        };
+        let mut target = workload("little_memory").python(python).ready();
+        let health = Health::of("little_memory", &mut target);
+        group.take(&target);
+        target.ask("fill 16384");
+        group.limit_memory(group.memory() + (256 << 10));
+        let finished = attach(&target).run();
+        assert_eq!(group.kills(), 0, "the target was killed for want of memory\n{finished}");
+        health.works(&mut target);
+        health.is_as_before(&target);
+        target.finish();
+    }
+}
