@@ -79,21 +79,4 @@ python_tests! { two:
         assert_eq!(group.kills(), 0);
         target.finish();
     }
-
-    /// Its group is full: whatever `prof` does, it is not what gets the target killed.
-    fn a_full_group(python) {
-        let Some(group) = ControlGroup::new("memory", &format!("full-{python}")) else {
-            return skip("no control group for memory can be made here");
-        };
-        let mut target = workload("little_memory").python(python).ready();
-        let health = Health::of("little_memory", &mut target);
-        group.take(&target);
-        target.ask("fill 16384");
-        group.limit_memory(group.memory() + (256 << 10));
-        let finished = attach(&target).run();
-        assert_eq!(group.kills(), 0, "the target was killed for want of memory\n{finished}");
-        health.works(&mut target);
-        health.is_as_before(&target);
-        target.finish();
-    }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// More fail points than there are.
 const MANY: usize = 5000;
 /// How far the fail points of a sample are apart.
-const STRIDE: usize = 17;
+const STRIDE: usize = 23;
 /// The same for stops, which take their time.
 const STOP_STRIDE: usize = 67;
 /// How long the attacher is stopped.

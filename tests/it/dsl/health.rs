@@ -58,7 +58,11 @@ impl Health {
         let before = rounds(target);
         until("it works", || (rounds(target) > before).then_some(()));
         for (tid, state, tracer) in target.states() {
-            assert!(!matches!(state, 't' | 'T') && tracer == 0, "{} {tid}: {state}, tracer {tracer}", self.name);
+            assert!(
+                !matches!(state, 't' | 'T') && tracer == 0,
+                "{} {tid}: {state}, tracer {tracer}",
+                self.name
+            );
         }
     }
 
@@ -71,13 +75,16 @@ impl Health {
             true => self.snapshot.same_but_for_heap(&after),
             false => self.snapshot.same_text_as(&after),
         }
-        let ours = after.maps.iter().filter(|line| line.contains("/memfd:prof") || line.contains("50520000-"));
-        let ours: Vec<_> = ours.chain(after.fds.values().filter(|file| file.contains("memfd:prof"))).collect();
+        let ours =
+            after.maps.iter().filter(|line| line.contains("/memfd:prof") || line.contains("50520000-"));
+        let ours: Vec<_> =
+            ours.chain(after.fds.values().filter(|file| file.contains("memfd:prof"))).collect();
         assert!(ours.is_empty(), "{}: {ours:?}", self.name);
         // A thread that starts another one, or a process, blocks signals for a moment.
         until("the signals of each thread are as before", || {
             let after = Snapshot::of(target);
-            let both = self.snapshot.threads.iter().filter_map(|(tid, old)| Some((old, after.threads.get(tid)?)));
+            let both =
+                self.snapshot.threads.iter().filter_map(|(tid, old)| Some((old, after.threads.get(tid)?)));
             both.into_iter().all(|(old, new)| old == new).then_some(())
         });
     }
