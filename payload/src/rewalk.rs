@@ -99,8 +99,14 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
                     return end;
                 }
             };
-            meeting = self.fields.compare(self.frames.0, count, link);
+            meeting = self.compare(count, link);
         }
+    }
+
+    /// Apart from the rest, which would take the registers from the loop.
+    #[inline(never)]
+    fn compare(&self, count: usize, link: u64) -> Meeting {
+        self.fields.compare(self.frames.0, count, link)
     }
 
     /// Reads a frame that is elsewhere in its code, or another one at the same place.

@@ -96,6 +96,7 @@ fn name(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
 }
 
 impl Difference {
+    #[inline(always)]
     fn new(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
         let (sent, depth) = (slot.sent.get(), slot.depth.get());
         let cut = slot.truncated.get() != 0;
@@ -120,6 +121,7 @@ impl Difference {
     }
 
     /// Keeps only the leaf side that fits in an empty chunk.
+    #[cold]
     fn shorten(&mut self, slot: &ThreadSlot, frames: &Frames, depth: u32, room: u32) {
         let wanted = frames.visible(depth) - (room - 1);
         while frames.visible(self.from) < wanted {

@@ -284,15 +284,13 @@ impl<'a> Encoder<'a> {
     #[inline(always)]
     pub fn tag_stack(&mut self, kind: Kind, pops: u32, pushes: u32) {
         self.byte(kind as u8 | STACK);
-        self.number(u64::from(pops));
-        self.number(u64::from(pushes));
+        self.two(u64::from(pops), u64::from(pushes));
     }
 
     /// One pushed frame.
     #[inline(always)]
     pub fn frame(&mut self, code: u32, offset: i32) {
-        self.number(u64::from(code));
-        self.number(zigzag(i64::from(offset)));
+        self.two(u64::from(code), zigzag(i64::from(offset)));
     }
 
     /// Bytes that `write` puts there, of which it returns the number.
@@ -322,13 +320,18 @@ impl<'a> Encoder<'a> {
     #[inline(always)]
     pub fn block(&mut self, addr: u64, size: u64) {
         let difference = self.difference(addr);
-        self.len += varint::encode_two(difference, size, self.out, self.len);
+        self.two(difference, size);
     }
 
     /// A size, length or set of flags.
     #[inline(always)]
     pub fn number(&mut self, value: u64) {
         self.len += varint::encode_at(value, self.out, self.len);
+    }
+
+    #[inline(always)]
+    fn two(&mut self, first: u64, second: u64) {
+        self.len += varint::encode_two(first, second, self.out, self.len);
     }
 
     #[inline(always)]
