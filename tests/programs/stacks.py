@@ -37,6 +37,22 @@ def recursion(depth=1000):
     malloc(witness(40007))  # site:40007
 
 
+def abyss(depth=5000):
+    """Deeper than the payload remembers; down, at the bottom, and up again."""
+    if depth == 5000:
+        sys.setrecursionlimit(7000)
+    if depth == 2000:
+        malloc(witness(62001))  # site:62001
+    if depth:
+        abyss(depth - 1)
+    if depth in (0, 1, 500):
+        malloc(witness(62003 + 2 * depth))
+    if depth in (2000, 4000):
+        malloc(witness(62003 + 2 * depth))
+    if depth == 5000:
+        sys.setrecursionlimit(1200)
+
+
 def generators():
     def numbers():
         malloc(witness(40009))  # site:40009
@@ -232,6 +248,7 @@ early.start()
 SCENARIOS = (
     plain,
     recursion,
+    abyss,
     generators,
     coroutines,
     callbacks,
