@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prof_injector::tracee::sentry;
 use prof_shared::ring::Shape;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -78,6 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.dry_run {
         return tell_rehearsal(arguments, &rehearse(&options)?);
     }
+    sentry::post();
     let signals = Signals::listen()?;
     let talk = Talk::new(arguments);
     let mut company = Company { stop: &|| signals.reason(), tell: &mut |progress| talk.tell(progress) };

@@ -56,7 +56,7 @@ pub struct Left {
 /// about to build looks like remains. Gives what a dead attacher left there, and
 /// refuses what is somebody else's.
 pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
-    let lock = Lock::take(&ground::open(pid)?)?;
+    let lock = Lock::take(ground::open(pid)?)?;
     let ground = Ground::survey(pid)?;
     let region = RegionHandle::find(&ground.process, &ground.maps);
     match region.as_ref().map(RegionHandle::progress) {

@@ -82,7 +82,7 @@ fn rehearsed() {
     let target = target("echo.py").ready();
     let before = Snapshot::of(&target);
     let told = prof(&["attach", "--dry-run", "--trace-python-allocators", &target.pid()]).run().success();
-    for word in ["malloc ", "PyObject_Free ", "one byte", "pointer", "1 thread\n", "nothing was touched\n"] {
+    for word in ["malloc ", "PyObject_Free ", "one byte", "pointer", "1 thread\n", "nothing was touched"] {
         assert!(told.stdout.contains(word), "{word:?} is missing\n{told}");
     }
     before.same_as(&Snapshot::of(&target));

@@ -137,6 +137,17 @@ impl Recording {
         dir.join(file)
     }
 
+    /// Whether it runs, or is stopped.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether job control has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| stat.contains(") T "))
+    }
+
     /// What it said so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
