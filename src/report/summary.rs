@@ -5,6 +5,7 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use super::Format;
 use super::json;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
@@ -77,13 +78,15 @@ impl SummaryReport {
         }
     }
 
-    /// One JSON object, as described in `docs/json.md`.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", json::pretty(self)?)
+    /// A table, or one JSON object.
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => self.write_text(out),
+            Format::Json => writeln!(out, "{}", json::pretty(self)?),
+        }
     }
 
-    /// For a terminal.
-    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let peak = self.peak_bytes;
         writeln!(out, "At the peak of {}", bytes(peak))?;
         if self.lost_events > 0 || self.damaged_chunks > 0 || self.end_reason == EndReason::Unfinished.name()

@@ -8,6 +8,7 @@ mod text;
 use hashbrown::HashMap;
 use std::io::{self, Write};
 
+use super::Format;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
 use super::resident::ResidentReport;
@@ -114,24 +115,20 @@ impl<'a> StatsReport<'a> {
         }
     }
 
-    /// One JSON object, as described in `docs/json.md`.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        json::write(self, out)
+    /// The figures.
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => text::write(self, out),
+            Format::Json => json::write(self, out),
+        }
     }
 
-    /// For a terminal.
-    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        text::write(self, out)
-    }
-
-    /// For a terminal: the answers that are wanted first, on one screen.
-    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
-        screen::write(self, out)
-    }
-
-    /// The same answers as one JSON object, as described in `docs/json.md`.
-    pub fn write_screen_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        screen_json::write(self, out)
+    /// The answers that are wanted first; as text on one screen.
+    pub fn write_screen(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => screen::write(self, out),
+            Format::Json => screen_json::write(self, out),
+        }
     }
 
     /// Where the memory was at the peak, most first.
