@@ -98,7 +98,8 @@ impl Live {
         &self.mappings
     }
 
-    /// Frees of blocks that were not seen allocated: mostly older than the recording.
+    /// Frees of blocks that were not seen allocated, also by `realloc`: mostly older
+    /// than the recording.
     pub fn unmatched_frees(&self) -> u64 {
         self.unmatched_frees
     }

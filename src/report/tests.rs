@@ -321,6 +321,19 @@ fn instructions_of_one_line_are_one_site() {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
+/// A `realloc` frees a block and is no deallocation: of none, one was of an older block.
+#[test]
+fn older_blocks_are_no_part_of_the_deallocations() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    put_chunk(&mut writer, 1, &Chunk::new(1, 0).realloc(1, 0x1000, 2, 0x2000, 64));
+    writer.finish(&End::default()).expect("room");
+    let text = stats(&Reader::open(&scratch.path()).expect("it opens"), Format::Text);
+    for line in ["Deallocations      0", "Older blocks freed 1"] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
+    }
+}
+
 #[test]
 fn an_empty_recording_has_reports_too() {
     let scratch = Scratch::new();

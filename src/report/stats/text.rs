@@ -103,14 +103,14 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
     for (label, value) in [
         ("Allocations", count(stats.allocations())),
         ("Deallocations", count(stats.deallocations())),
-        ("  of older blocks", count(stats.live.unmatched_frees())),
+        ("Older blocks freed", count(stats.live.unmatched_frees())),
         ("Bytes allocated", bytes(stats.bytes())),
         ("Peak", format!("{} after {}", bytes(peak), duration(report.nanos(at)))),
         ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
         ("Thread stacks", bytes(stats.peak.stack_bytes())),
         ("Live over time", sparkline(stats.timeline.intervals().0)),
     ] {
-        writeln!(out, "{label:<18}{value}")?;
+        writeln!(out, "{label:<19}{value}")?;
     }
     Ok(())
 }
