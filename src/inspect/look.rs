@@ -1,10 +1,11 @@
 //! One look at the resident set.
 
+use super::arenas::malloc_arenas;
 use super::category::{Category, Landmarks, segments};
 use super::heaps::malloc_heaps;
 use crate::cpython::{ArenaTable, Arenas};
-use crate::model::{Pymalloc, RssSample};
-use prof_injector::process::{Activity, Mapping, Maps, Process, Resident};
+use crate::model::{MallocArena, Pymalloc, RssSample};
+use prof_injector::process::{Activity, Mapping, Process, Resident};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -18,11 +19,11 @@ pub fn counters(process: &Process, t_ns: u64) -> io::Result<RssSample> {
     let parts =
         [("rss_anon", set.anonymous_bytes), ("rss_file", set.file_bytes), ("rss_shmem", set.shared_bytes)];
     let parts = parts.map(|(name, bytes)| (name.to_owned(), bytes)).into();
-    Ok(RssSample { t_ns, resident_bytes: set.total_bytes(), parts, pymalloc: None })
+    Ok(RssSample { t_ns, resident_bytes: set.total_bytes(), parts, ..RssSample::default() })
 }
 
 /// The resident set by category, and pymalloc's own figures. `by_name` adds what the
-/// largest files hold, and where the arenas are.
+/// largest files hold, where the arenas are, and malloc's own figures.
 pub fn look(
     process: &Process,
     table: Option<&ArenaTable>,
@@ -30,13 +31,21 @@ pub fn look(
     by_name: bool,
     t_ns: u64,
 ) -> io::Result<RssSample> {
-    let arenas = table.and_then(|table| table.read(&process.memory()));
+    let memory = process.memory();
+    let arenas = table.and_then(|table| table.read(&memory));
     let maps = process.maps()?;
     if own.iter().any(|range| maps.at(range.start).is_none()) {
         // It has become another program (execve(2)).
         return Err(io::ErrorKind::NotFound.into());
     }
-    let landmarks = landmarks(process, &maps, arenas.as_ref(), own);
+    let heaps = malloc_heaps(&maps, |at| memory.read_u64(at).ok());
+    let malloc_arenas = if by_name { arenas_of_malloc(process) } else { None };
+    let landmarks = Landmarks {
+        stack_pointers: stack_pointers(process),
+        malloc_heaps: heaps.into_iter().map(|heap| heap.range).collect(),
+        arenas: arenas.as_ref().map(Arenas::ranges).unwrap_or_default(),
+        own: own.to_vec(),
+    };
     let (pagemap, mut sum) = (process.pagemap()?, Sum::default());
     for segment in segments(&maps, &landmarks) {
         if is_counted(segment.mapping) {
@@ -44,30 +53,40 @@ pub fn look(
         }
     }
     let set = process.resident_set()?;
-    let pymalloc = arenas.map(|arenas| pymalloc(&arenas, by_name));
-    let parts = sum.parts(set.anonymous_bytes, if by_name { FILES } else { 0 });
-    Ok(RssSample { t_ns, resident_bytes: set.total_bytes(), parts, pymalloc })
+    Ok(RssSample {
+        t_ns,
+        resident_bytes: set.total_bytes(),
+        parts: sum.parts(set.anonymous_bytes, if by_name { FILES } else { 0 }),
+        pymalloc: arenas.map(|arenas| pymalloc(&arenas, by_name)),
+        malloc_arenas: malloc_arenas.unwrap_or_default(),
+    })
 }
 
-fn landmarks(process: &Process, maps: &Maps, arenas: Option<&Arenas>, own: &[Range<u64>]) -> Landmarks {
+/// While it changes it does not look right, or not whole.
+fn arenas_of_malloc(process: &Process) -> Option<Vec<MallocArena>> {
+    const TRIES: u32 = 3;
     let memory = process.memory();
-    let mut stack_pointers = stack_pointers(process);
-    stack_pointers.sort_unstable();
-    Landmarks {
-        stack_pointers,
-        malloc_heaps: malloc_heaps(maps, |at| memory.read_u64(at).ok()),
-        arenas: arenas.map(Arenas::ranges).unwrap_or_default(),
-        own: own.to_vec(),
+    let mut found = None;
+    for _ in 0..TRIES {
+        let maps = process.maps().ok()?;
+        let heaps = malloc_heaps(&maps, |at| memory.read_u64(at).ok());
+        found = malloc_arenas(&maps, &heaps, &|at, out| memory.read(at, out).ok()).or(found);
+        if found.as_ref().is_some_and(|arenas| arenas.iter().all(|arena| !arena.is_partial)) {
+            break;
+        }
     }
+    found
 }
 
-/// Of threads that wait in the kernel; those that run are known by their guards.
+/// Ascending. Of threads that wait in the kernel; those that run are known by their guards.
 fn stack_pointers(process: &Process) -> Vec<u64> {
     let pointer = |tid| match process.activity(tid) {
         Ok(Activity::Blocked { sp, .. }) => Some(sp),
         _ => None,
     };
-    process.tasks().unwrap_or_default().into_iter().filter_map(pointer).collect()
+    let mut pointers: Vec<_> = process.tasks().unwrap_or_default().into_iter().filter_map(pointer).collect();
+    pointers.sort_unstable();
+    pointers
 }
 
 /// Whether pages of a mapping are in the resident set: those of `hugetlbfs` and of

@@ -12,6 +12,8 @@
 //! its largest mapping (see `prof_injector::process::Pagemap`). Between the looks the
 //! kernel's own counters are read, which needs no lock.
 
+mod arenas;
+mod bins;
 mod category;
 mod heaps;
 mod look;

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::analysis::{Levels, Ranges};
-use crate::model::{Pymalloc, RssSample, StackId};
+use crate::model::{MallocArena, Pymalloc, RssSample, StackId};
 
 const NANOS_A_MINUTE: i128 = 60_000_000_000;
 
@@ -26,6 +26,7 @@ pub(super) struct ResidentReport {
     growth: Vec<Growth>,
     span_ns: u64,
     pymalloc: Option<(Pymalloc, Pymalloc)>,
+    malloc: Option<(Vec<MallocArena>, Vec<MallocArena>)>,
 }
 
 /// The resident set at the first and the last sample.
@@ -78,6 +79,7 @@ impl ResidentReport {
             report.span_ns = last.t_ns.saturating_sub(first.t_ns);
             report.growth = growth(first, last);
             report.pymalloc = first.pymalloc.clone().zip(last.pymalloc.clone());
+            report.malloc = arenas(first).zip(arenas(last));
         }
         report
     }
@@ -107,6 +109,18 @@ impl ResidentReport {
     /// At the first and at the last look.
     pub fn pymalloc(&self) -> Option<(&Pymalloc, &Pymalloc)> {
         self.pymalloc.as_ref().map(|(first, last)| (first, last))
+    }
+
+    /// The arenas of malloc at the last look, added up.
+    pub fn malloc(&self) -> Option<(usize, MallocArena)> {
+        let (_, last) = self.malloc.as_ref()?;
+        let sum = |sum: MallocArena, arena: &MallocArena| MallocArena {
+            system_bytes: sum.system_bytes.saturating_add(arena.system_bytes),
+            top_bytes: sum.top_bytes.saturating_add(arena.top_bytes),
+            free_bytes: sum.free_bytes.saturating_add(arena.free_bytes),
+            is_partial: sum.is_partial || arena.is_partial,
+        };
+        Some((last.len(), last.iter().fold(MallocArena::default(), sum)))
     }
 
     /// Bytes of live mappings that are arenas for certain, by who mapped them.
@@ -141,6 +155,10 @@ impl Explained {
 /// Whether a sample has categories, or only the kernel's counters.
 fn is_whole(sample: &RssSample) -> bool {
     sample.resident_bytes > 0 && sample.parts.contains_key("files")
+}
+
+fn arenas(sample: &RssSample) -> Option<Vec<MallocArena>> {
+    (!sample.malloc_arenas.is_empty()).then(|| sample.malloc_arenas.clone())
 }
 
 fn explain(first: &RssSample, live_first: u64, last: &RssSample, live_last: u64) -> Explained {
@@ -185,13 +203,15 @@ pub(super) struct ResidentSet<'a> {
     explained: Option<Explained>,
     span_ns: u64,
     categories: &'a [Growth],
-    pymalloc: Option<Allocator<'a>>,
+    pymalloc: Option<Both<'a, Pymalloc>>,
+    malloc_arenas: Option<Both<'a, [MallocArena]>>,
 }
 
+/// At the first and at the last look.
 #[derive(Serialize)]
-struct Allocator<'a> {
-    first: &'a Pymalloc,
-    last: &'a Pymalloc,
+struct Both<'a, T: ?Sized> {
+    first: &'a T,
+    last: &'a T,
 }
 
 impl<'a> ResidentSet<'a> {
@@ -205,7 +225,11 @@ impl<'a> ResidentSet<'a> {
             explained: report.explained,
             span_ns: report.span_ns,
             categories: &report.growth,
-            pymalloc: report.pymalloc().map(|(first, last)| Allocator { first, last }),
+            pymalloc: report.pymalloc().map(|(first, last)| Both { first, last }),
+            malloc_arenas: report
+                .malloc
+                .as_ref()
+                .map(|(first, last)| Both { first: &**first, last: &**last }),
         })
     }
 }
@@ -218,7 +242,7 @@ mod tests {
 
     fn sample(t_ns: u64, resident_bytes: u64, parts: &[(&str, u64)]) -> RssSample {
         let parts = parts.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
-        RssSample { t_ns, resident_bytes, parts, pymalloc: None }
+        RssSample { t_ns, resident_bytes, parts, ..RssSample::default() }
     }
 
     /// Recorded, baseline, prof, neither at the end of a recording in which live

@@ -10,8 +10,8 @@ use super::{Format, Order, Records, StatsReport, SummaryReport};
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
 use crate::capture::{Reader, Writer};
 use crate::model::{
-    CodeObject, End, EndReason, Entry, Kind, Losses, Metadata, Module, Note, NoteKind, Pymalloc, Python,
-    RssSample, ThreadName,
+    CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind, Pymalloc,
+    Python, RssSample, ThreadName,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -141,7 +141,21 @@ fn grown() -> (Scratch, Reader) {
         let parts: std::collections::BTreeMap<_, _> = parts.collect();
         let resident_bytes =
             parts.iter().filter(|(name, _)| !name.contains(':')).map(|(_, bytes)| bytes).sum();
-        RssSample { t_ns, resident_bytes, parts, pymalloc: Some(pymalloc) }
+        let arena = |mib: u64, is_partial| MallocArena {
+            system_bytes: mib * MIB,
+            top_bytes: MIB / 8,
+            free_bytes: MIB,
+            is_partial,
+        };
+        let malloc_arenas = vec![arena(40, false), arena(7, arenas > 3)];
+        RssSample {
+            t_ns,
+            resident_bytes,
+            parts,
+            pymalloc: Some(pymalloc),
+            malloc_arenas,
+            ..RssSample::default()
+        }
     };
     let first = [("anonymous", 100), ("brk_heap", 50), ("files", 9), ("file:/lib/libc.so.6", 2)];
     let last = [("anonymous", 130), ("brk_heap", 49), ("files", 9), ("prof", 2)];

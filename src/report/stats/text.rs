@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{HeldSite, StatsReport};
-use crate::model::EndReason;
+use crate::model::{EndReason, MallocArena};
 use crate::report::place::Place;
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
@@ -124,6 +124,17 @@ fn write_resident(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<(
     }
     for Growth { category, first, last, .. } in resident.growth() {
         writeln!(out, "  {:<17}{:>12} → {:>12}", category.replace('_', " "), bytes(*first), bytes(*last))?;
+    }
+    if let Some((arenas, MallocArena { system_bytes, free_bytes, is_partial, .. })) = resident.malloc() {
+        writeln!(
+            out,
+            "  {:<17}{} with {} from the system, {}{} of it free",
+            "malloc",
+            plural(arenas as u64, "arena"),
+            bytes(system_bytes),
+            if is_partial { "at least " } else { "" },
+            bytes(free_bytes)
+        )?;
     }
     match resident.pymalloc() {
         Some((_, last)) => writeln!(
