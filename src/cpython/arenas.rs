@@ -81,6 +81,13 @@ impl ArenaTable {
     }
 }
 
+impl Interpreter {
+    /// Bytes of an arena.
+    pub fn arena_bytes(&self) -> u64 {
+        self.layout().arenas.arena_bytes.into()
+    }
+}
+
 impl ArenaShape {
     fn of(layout: &ArenaLayout) -> ArenaShape {
         ArenaShape { arena_bytes: layout.arena_bytes.into(), pool_bytes: layout.pool_bytes.into() }

@@ -186,7 +186,10 @@ fn a_long_list_is_seen_in_part() {
         for (bin, end) in ends.iter_mut().enumerate() {
             *end = if bin == 7 { (at(1), at(3)) } else { (bins::head(bins, bin), bins::head(bins, bin)) };
         }
-        assert_eq!(Walk::new(&read, limit).bins(bins, &ends, &[BRK..BRK + (1 << 20)]), expected);
+        assert_eq!(
+            Walk::new(&read, limit).bins(bins, &ends, std::slice::from_ref(&(BRK..BRK + (1 << 20)))),
+            expected
+        );
     }
 }
 
