@@ -91,6 +91,12 @@ impl Live {
         }
     }
 
+    /// Every heap block and mapping: first address and bytes.
+    pub fn memory(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let blocks = self.blocks.iter().map(|(&addr, block)| (addr, block.size));
+        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start)))
+    }
+
     /// What is mapped, apart from heap blocks.
     pub fn mappings(&self) -> &Ranges {
         &self.mappings

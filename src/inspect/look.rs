@@ -1,17 +1,21 @@
 //! One look at the resident set.
 
 use super::arenas::malloc_arenas;
-use super::category::{Category, Landmarks, segments};
+use super::category::{Landmarks, segments};
 use super::heaps::malloc_heaps;
+use super::sum::Sum;
 use crate::cpython::{ArenaTable, Arenas};
 use crate::model::{MallocArena, Pymalloc, RssSample};
-use prof_injector::process::{Activity, Mapping, Process, Resident};
-use std::collections::BTreeMap;
+use prof_injector::process::{Activity, Mapping, Process};
 use std::io;
 use std::ops::Range;
 
 /// Files told by name in a thorough look.
 const FILES: usize = 100;
+/// So finely a thorough look tells where resident memory is.
+const TILE: u64 = 1 << 20;
+/// The most extents told: 16 GiB, if each tile is resident in part.
+const EXTENTS: usize = 1 << 14;
 
 /// The kernel's counters: `rss_anon`, `rss_file`, `rss_shmem`. Cheap at any size.
 pub fn counters(process: &Process, t_ns: u64) -> io::Result<RssSample> {
@@ -23,7 +27,7 @@ pub fn counters(process: &Process, t_ns: u64) -> io::Result<RssSample> {
 }
 
 /// The resident set by category, and pymalloc's own figures. `by_name` adds what the
-/// largest files hold, where the arenas are, and malloc's own figures.
+/// largest files hold, where resident memory and the arenas are, and malloc's own figures.
 pub fn look(
     process: &Process,
     table: Option<&ArenaTable>,
@@ -49,7 +53,8 @@ pub fn look(
     let (pagemap, mut sum) = (process.pagemap()?, Sum::default());
     for segment in segments(&maps, &landmarks) {
         if is_counted(segment.mapping) {
-            sum.add(segment.category, segment.mapping, pagemap.resident(&segment.range)?);
+            let tile = if by_name { TILE } else { u64::MAX };
+            pagemap.tiles(&segment.range, tile, |range, resident| sum.add(&segment, range, resident))?;
         }
     }
     let set = process.resident_set()?;
@@ -59,6 +64,7 @@ pub fn look(
         parts: sum.parts(set.anonymous_bytes, if by_name { FILES } else { 0 }),
         pymalloc: arenas.map(|arenas| pymalloc(&arenas, by_name)),
         malloc_arenas: malloc_arenas.unwrap_or_default(),
+        extents: if by_name { sum.extents(set.anonymous_bytes, EXTENTS) } else { Vec::new() },
     })
 }
 
@@ -104,83 +110,5 @@ fn pymalloc(arenas: &Arenas, with_ranges: bool) -> Pymalloc {
         free_pools: arenas.free_pools,
         pool_bytes: arenas.pool_bytes,
         ranges: ranges.into_iter().map(|range| (range.start, range.end - range.start)).collect(),
-    }
-}
-
-/// Resident bytes by category and by file.
-#[derive(Default)]
-struct Sum {
-    certain: BTreeMap<Category, u64>,
-    doubtful: BTreeMap<Category, u64>,
-    /// Anonymous memory among the certain.
-    own_bytes: u64,
-    files: BTreeMap<String, u64>,
-}
-
-impl Sum {
-    fn add(&mut self, category: Category, mapping: &Mapping, resident: Resident) {
-        let Resident { file_bytes, own_bytes, doubtful_bytes } = resident;
-        // A shared mapping has nothing anonymous: the rest of it is device memory.
-        let (own_bytes, doubtful_bytes) = if mapping.shared { (0, 0) } else { (own_bytes, doubtful_bytes) };
-        *self.certain.entry(category).or_default() += file_bytes + own_bytes;
-        *self.doubtful.entry(category).or_default() += doubtful_bytes;
-        self.own_bytes += own_bytes;
-        if category == Category::Files {
-            *self.files.entry(mapping.name.clone()).or_default() += file_bytes + own_bytes;
-        }
-    }
-
-    /// Of the doubtful pages as many count as the kernel's counter has room for; the
-    /// others are the zero page.
-    fn parts(&self, anonymous_bytes: u64, files: usize) -> BTreeMap<String, u64> {
-        let doubtful: u64 = self.doubtful.values().sum();
-        let counted = anonymous_bytes.saturating_sub(self.own_bytes).min(doubtful);
-        let part =
-            |bytes: u64| (u128::from(bytes) * u128::from(counted) / u128::from(doubtful.max(1))) as u64;
-        let of = |category: &Category| self.doubtful.get(category).map_or(0, |&bytes| part(bytes));
-        let parts =
-            self.certain.iter().map(|(category, bytes)| (category.name().to_owned(), bytes + of(category)));
-        let mut by_size: Vec<_> = self.files.iter().filter(|(_, bytes)| **bytes > 0).collect();
-        by_size.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
-        let files = by_size.into_iter().take(files).map(|(path, bytes)| (format!("file:{path}"), *bytes));
-        parts.chain(files).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sum() -> Sum {
-        let mapping = |line| Mapping::parse(line).expect("a line of maps");
-        let (anonymous, file) =
-            (mapping("1000-2000 rw-p 0 00:00 0 "), mapping("3000-4000 rw-s 0 08:01 7 /data/x"));
-        let mut sum = Sum::default();
-        let resident = Resident { file_bytes: 0, own_bytes: 40, doubtful_bytes: 20 };
-        sum.add(Category::Anonymous, &anonymous, resident);
-        sum.add(Category::BrkHeap, &anonymous, Resident { doubtful_bytes: 60, ..Resident::default() });
-        sum.add(Category::Files, &file, Resident { file_bytes: 8, own_bytes: 0, doubtful_bytes: 4 });
-        sum
-    }
-
-    /// anonymous, brk_heap, files
-    fn parts(anonymous_bytes: u64) -> [u64; 3] {
-        let parts = sum().parts(anonymous_bytes, 0);
-        ["anonymous", "brk_heap", "files"].map(|name| parts[name])
-    }
-
-    #[test]
-    fn doubtful_pages_count_as_far_as_the_kernel_does() {
-        assert_eq!(parts(120), [60, 60, 8], "shared with a fork");
-        assert_eq!(parts(500), [60, 60, 8], "it grew meanwhile");
-        assert_eq!(parts(40), [40, 0, 8], "the zero page");
-        assert_eq!(parts(80), [50, 30, 8]);
-        assert_eq!(parts(0), [40, 0, 8], "it shrank meanwhile");
-    }
-
-    #[test]
-    fn files_have_names() {
-        assert_eq!(sum().parts(0, 5)["file:/data/x"], 8);
-        assert_eq!(sum().parts(0, 0).get("file:/data/x"), None);
     }
 }

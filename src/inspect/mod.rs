@@ -18,6 +18,7 @@ mod category;
 mod heaps;
 mod look;
 mod looker;
+mod sum;
 
 pub use category::{Category, Landmarks, Segment, segments};
 pub use look::{counters, look};

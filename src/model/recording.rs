@@ -153,6 +153,10 @@ pub struct RssSample {
     /// in the first and the last sample.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malloc_arenas: Vec<MallocArena>,
+    /// Where resident memory is: first address, bytes, resident bytes of the parts that
+    /// hold most, ascending. Only in the first and the last sample.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extents: Vec<(u64, u64, u64)>,
 }
 
 /// What an arena of glibc's malloc held at one moment.

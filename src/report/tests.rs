@@ -163,7 +163,7 @@ fn grown() -> (Scratch, Reader) {
     writer.rss(&sample(60_000_001_000, &last, 5, vec![(0x7f50_0000_0000, 2 * MIB)])).expect("room");
     let mapped = |chunk: Chunk, ticks, addr, size| {
         chunk.put(|e| {
-            e.tag(Kind::Mmap);
+            e.tag(Kind::PymallocArena);
             e.time(ticks);
             e.addr(addr);
             e.number(size);

@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use super::Format;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
-use super::resident::ResidentReport;
-use crate::analysis::{Bin, Gap, Levels, Site, Stats};
+use super::resident::{self, ResidentReport};
+use crate::analysis::{Bin, Gap, Site, Stats};
 use crate::capture::Reader;
 use crate::model::{Effect, EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
 
@@ -69,15 +69,14 @@ impl<'a> StatsReport<'a> {
         let metadata = reader.metadata();
         let mut stats = Stats::new(metadata);
         let mut events = reader.events();
-        let samples = reader.rss().iter().map(|sample| metadata.clock.tick(sample.t_ns));
-        let mut levels = Levels::new(samples.collect());
+        let mut occupancy = resident::occupancy(reader.rss(), &metadata.clock);
         for event in events.by_ref() {
+            occupancy.before(event.at, &stats.live);
             stats.add(&event);
-            levels.add(event.at, stats.peak.live_bytes());
         }
         let mut places = Places::new(reader, lines);
         let merged = Merged::new(events.stacks(), &mut places);
-        let resident = ResidentReport::new(reader.rss(), &levels);
+        let resident = ResidentReport::new(reader.rss(), &occupancy.finish(&stats.live));
         let mut sites = merge(stats.peak.sites(), &merged);
         for (stack, bytes) in resident.arena_bytes(stats.live.mappings()) {
             sites.entry(merged.of(stack)).or_default().arena_bytes += bytes;
