@@ -10,6 +10,7 @@ mod place;
 mod plain;
 mod records;
 mod resident;
+mod small_objects;
 mod stats;
 mod summary;
 mod units;

@@ -9,6 +9,7 @@ use super::Format;
 use super::json;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
+use super::small_objects;
 use super::units::{bytes, count};
 use crate::analysis::Stats;
 use crate::capture::Reader;
@@ -34,6 +35,9 @@ pub struct SummaryReport {
     lost_events: u64,
     damaged_chunks: u64,
     end_reason: &'static str,
+    domains: bool,
+    #[serde(skip)]
+    small_objects: Option<&'static str>,
     functions: Vec<Row>,
 }
 
@@ -74,6 +78,8 @@ impl SummaryReport {
             lost_events: end.losses.events().max(lost(&stats)),
             damaged_chunks: events.damaged_chunks(),
             end_reason: end.reason.name(),
+            domains: metadata.domains,
+            small_objects: small_objects::seen_only_as(metadata),
             functions: rows(&stats, &merged, order, top),
         }
     }
@@ -93,6 +99,9 @@ impl SummaryReport {
         {
             let lost = count(self.lost_events);
             writeln!(out, "INCOMPLETE: {lost} events lost, {} chunks damaged", self.damaged_chunks)?;
+        }
+        if let Some(text) = self.small_objects {
+            writeln!(out, "{text}\n{}", small_objects::REMEDY)?;
         }
         writeln!(out, "{:>11} {:>7}  {:>11} {:>7}  {:>11}  function", "own", "", "total", "", "count")?;
         for row in &self.functions {

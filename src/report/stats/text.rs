@@ -8,6 +8,7 @@ use crate::model::{EndReason, MallocArena};
 use crate::report::place::Place;
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
+use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural};
 
 /// Frames shown of a stack at the peak.
@@ -85,6 +86,9 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
         if value > 0 {
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
+    }
+    if let Some(text) = small_objects::seen_only_as(report.metadata) {
+        writeln!(out, "  note: {text}\n        {}", small_objects::REMEDY)?;
     }
     for note in report.notes.iter().take(NOTES) {
         writeln!(out, "  note ({}): {}", note.kind.name().replace('_', " "), Plain(&note.text))?;
