@@ -16,7 +16,7 @@ use super::units;
 use crate::capture::Reader;
 use crate::model::EndReason;
 use crate::record::{Clock, Company, Options, Outcome, Progress, Rehearsal, record, rehearse};
-use crate::report::{Plain, StatsReport, bytes, count};
+use crate::report::{Format, Plain, StatsReport, bytes, count};
 
 /// Record every memory allocation of a running Python process.
 ///
@@ -194,11 +194,11 @@ impl Talk {
 /// The screen that everybody wants first.
 fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     let reader = Reader::open(&outcome.path)?;
-    let lines = super::line_resolver(reader.metadata());
+    let lines = super::input::line_resolver(reader.metadata());
     let report = StatsReport::new(&reader, &lines, super::report::SITES);
     let mut out = BufWriter::new(stderr().lock());
     writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
-    report.write_screen(&mut out)?;
+    report.write_screen(Format::Text, &mut out)?;
     writeln!(out, "next: prof stats {}", outcome.path.display())?;
     Ok(out.flush()?)
 }
