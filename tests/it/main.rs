@@ -28,6 +28,7 @@ mod idle;
 mod killing;
 mod layouts;
 mod lifecycle;
+mod malloc;
 mod payload_file;
 mod reports;
 mod service;
