@@ -55,8 +55,7 @@ allocation! {
 fn block(ticks: u64, addr: u64, size: u64) -> impl Fn(&mut Encoder) {
     move |encoder| {
         encoder.time(ticks);
-        encoder.addr(addr);
-        encoder.number(size);
+        encoder.block(addr, size);
     }
 }
 

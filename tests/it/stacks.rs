@@ -97,6 +97,21 @@ python_tests! { all:
         }
     }
 
+    /// Nothing is allocated between the death of the one and the call of the other.
+    fn successors_of_dead_codes(python) {
+        let seen = play(python, "reborn");
+        assert_eq!(seen.len(), 100);
+        for (size, stack) in seen {
+            assert_eq!(stack[0].0, format!("born_{}", (size - 60001) / 2));
+        }
+    }
+
+    fn generators_with_another_caller(python) {
+        let seen = play(python, "resumed");
+        let further = |stack: &[Frame]| stack[2].0.ends_with("further");
+        assert_eq!(seen.values().filter(|stack| further(stack)).count(), 12);
+    }
+
     fn names_of_every_kind(python) {
         let seen = play(python, "names");
         assert_eq!(seen[&40063][0].0, "名前");
