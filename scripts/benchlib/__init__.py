@@ -10,6 +10,7 @@
     disturbance    how long an attach takes and who notices
     instructions   what an event costs in instructions, by `stepper`
     figures        medians and their intervals
+    limits         what a recording may cost besides time
     tables         Markdown
     machine        what all this ran on
     inside/        the programs that run in the target

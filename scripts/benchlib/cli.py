@@ -75,9 +75,9 @@ def tell(run):
     """A line of progress."""
     key = ("workload", "mode", "scenario", "python", "configuration")
     words = [run[name] for name in key if name in run]
-    shown = ("failure", "requests_per_s", "wall_s", "attach_s", "added")
-    result = next((f"{name} {run[name]}" for name in shown if name in run), "")
-    print(" ".join(words), result, file=sys.stderr, flush=True)
+    shown = {"failure": "%s", "requests_per_s": "%.0f/s", "wall_s": "%.2f s", "attach_s": "%.3f s", "added": "%d"}
+    words += [form % run[name] for name, form in shown.items() if name in run][:1]
+    print(" ".join(words), file=sys.stderr, flush=True)
 
 
 class Bench:

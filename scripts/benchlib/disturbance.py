@@ -15,14 +15,12 @@ MODES = ("blocked", "polling", "busy")
 #: Memray waits for the target to allocate, which one blocked in read(2) never does.
 ONLY_AWAKE = ("memray",)
 REPETITIONS = 10
-SETTLE_S = 0.2
 
 
 def measure(interpreter, tool, mode, helper, window_s, scratch):
     """One attach to a fresh process. `window_s` is how long the heartbeat is watched
     without a tool."""
     with Target(interpreter.python, "heartbeat.py", helper, mode) as target:
-        time.sleep(SETTLE_S)
         target.ask("gap")
         time.sleep(window_s)
         alone = target.ask("gap")

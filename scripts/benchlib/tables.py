@@ -1,5 +1,6 @@
 """Markdown out of measurements."""
 
+from . import limits
 from .figures import summary
 from .process import MIB
 from .speed import NAMES, Workload
@@ -20,6 +21,10 @@ class Runs:
         self.all = runs
         good = [run for run in runs if "failure" not in run and run["workload"] in NAMES]
         self.by_key = {self.key(run): run for run in good}
+        for run in good:
+            base = self.by_key.get((run["workload"], run["python"], "unprofiled", run["round"]))
+            if base:
+                run["added_bytes"] = run["grown_bytes"] - base["grown_bytes"]
 
     @staticmethod
     def key(run):
@@ -148,14 +153,11 @@ def cost_table(runs, suffix):
             count = counts.get(run["round"])
             return run["capture_bytes"] / count if count and count > 100_000 else None
 
-        def grown(run, base):
-            return (run["grown_bytes"] - base["grown_bytes"]) / MIB
-
         row = [*case, plain(runs.figures(case, prof, lambda run, _: run["allocations"]), "%d")]
         for figure, form in ((nanoseconds, "%.0f"), (size, "%.1f")):
             row += [plain(runs.figures(case, name, figure), form) for name in (prof, memray)]
         row.append(str(sum(run["lost"] for run, _ in runs.of(case, prof))))
-        row += [plain(runs.figures(case, name, grown)) for name in (prof, memray)]
+        row += [plain(runs.figures(case, name, lambda run, _: run["added_bytes"] / MIB)) for name in (prof, memray)]
         row.append(plain(runs.figures(case, prof, lambda run, _: run["tool_peak_bytes"] / MIB)))
         row.append(plain(runs.figures(case, prof, lambda run, _: run["tool_processors"]), "%.2f"))
         rows.append(row)
@@ -205,6 +207,12 @@ def instructions(run):
     return "%d" % run["added"] if exact else "%d (%d–%d)" % (run["added"], run["least"], run["most"])
 
 
+def limits_table(all_runs):
+    """What is limited in absolute figures."""
+    rows = list(limits.rows(all_runs))
+    return table(["", "limit", "median", "largest", "above the limit"], rows) if rows else ""
+
+
 def failures(all_runs):
     """Every run that did not come about."""
     lines = []
@@ -229,6 +237,7 @@ def markdown(result):
         ("Cost of a recording with small objects", cost_table(runs, "-objects")),
         ("Disturbance, median (largest)", disturbance_table(runs.all)),
         ("Instructions added", instruction_table(runs.all)),
+        ("Limits, over all runs of prof", limits_table(runs.all)),
         ("Failed runs", failures(runs.all)),
     ]
     return "\n".join("### %s\n\n%s" % section for section in sections if section[1])

@@ -29,9 +29,11 @@ def complete(command, seconds):
     try:
         out, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         raise Failure("no end within %d s: %s" % (seconds, " ".join(command))) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     if process.returncode:
         last = (errors.strip() or out.strip()).splitlines()[-1:]
         raise Failure("status %d: %s" % (process.returncode, "".join(last)))
