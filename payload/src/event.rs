@@ -57,6 +57,13 @@ impl Event {
         caller.wrapping_sub(region.allocator_start) < region.allocator_bytes
     }
 
+    /// Whether a mapping of `size` bytes, made by who goes on at `caller`, is an arena
+    /// of CPython's small-object allocator.
+    pub fn is_arena(&self, caller: u64, size: u64) -> bool {
+        let region = self.region;
+        size == region.arena_bytes && caller.wrapping_sub(region.interpreter_start) < region.interpreter_bytes
+    }
+
     /// Runs the hooked function itself.
     #[inline(always)]
     pub fn call<T>(&self, function: impl FnOnce() -> T) -> T {

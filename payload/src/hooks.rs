@@ -12,7 +12,8 @@ use prof_shared::kind::Kind;
 use prof_shared::record::Encoder;
 use prof_shared::region::Entry;
 
-/// Declares hooks whose result is a new block, or null.
+/// Declares hooks whose result is a new block, or null. CPython's own functions have
+/// a context in front (`PyMemAllocatorEx`).
 macro_rules! allocation {
     ($($name:ident($($argument:ident),+) = $kind:ident of $size:expr;)+) => {$(
         /// # Safety
@@ -40,6 +41,12 @@ allocation! {
     prof_memalign(alignment, size) = Memalign of size;
     prof_valloc(size) = Valloc of size;
     prof_pvalloc(size) = Pvalloc of size;
+    prof_raw_malloc(context, size) = RawMalloc of size;
+    prof_raw_calloc(context, count, size) = RawCalloc of count.wrapping_mul(size);
+    prof_mem_malloc(context, size) = MemMalloc of size;
+    prof_mem_calloc(context, count, size) = MemCalloc of count.wrapping_mul(size);
+    prof_object_malloc(context, size) = ObjectMalloc of size;
+    prof_object_calloc(context, count, size) = ObjectCalloc of count.wrapping_mul(size);
 }
 
 /// The fields of a new block. One function for all, so that what records them
@@ -110,32 +117,59 @@ fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size
             encoder.number(size);
         });
     } else if size == 0 && old != 0 && event.zero_frees() {
-        gave_back(event, before, old);
+        gave_back(event, Kind::Free, before, old);
     }
 }
 
+/// Declares hooks for CPython's `realloc` functions. They never free: to them 0 bytes
+/// are 1.
+macro_rules! reallocation {
+    ($($name:ident = $kind:ident;)+) => {$(
+        /// # Safety
+        /// Called in place of the function that a table of CPython's held.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(context: u64, old: u64, size: u64, entry: &Entry) -> u64 {
+            // SAFETY: that function.
+            let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
+            let Some(event) = Event::begin(entry) else { return original(context, old, size) };
+            let before = event.before();
+            let addr = event.call(|| original(context, old, size));
+            if addr != 0 {
+                reallocated(&event, Kind::$kind, before, old, addr, size);
+            }
+            addr
+        }
+    )+};
+}
+
+reallocation! {
+    prof_raw_realloc = RawRealloc;
+    prof_mem_realloc = MemRealloc;
+    prof_object_realloc = ObjectRealloc;
+}
+
 #[inline(never)]
-fn gave_back(event: &Event, ticks: u64, addr: u64) {
-    event.freed(Kind::Free, ticks, |encoder| {
+fn gave_back(event: &Event, kind: Kind, ticks: u64, addr: u64) {
+    event.freed(kind, ticks, |encoder| {
         encoder.time(ticks);
         encoder.addr(addr);
     });
 }
 
-/// Declares hooks that give a block back.
+/// Declares hooks that give the block `addr` back.
 macro_rules! release {
-    ($($name:ident(addr $(, $argument:ident)*);)+) => {$(
+    ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident;)+) => {$(
         /// # Safety
-        /// Called by the island in place of the function of the same name.
+        /// Called in place of the function of the same name.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name(addr: u64, $($argument: u64,)* entry: &Entry) {
-            // SAFETY: the trampoline is that function.
-            let original: extern "C" fn(u64 $(, release!(@word $argument))*) = unsafe { transmute(entry.original) };
-            if addr != 0 && let Some(event) = Event::begin(entry) {
-                gave_back(&event, event.before(), addr);
-                event.call(|| original(addr $(, $argument)*));
+        pub unsafe extern "C" fn $name($($argument: u64,)+ entry: &Entry) {
+            // SAFETY: that function.
+            let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
+            if $addr != 0 && let Some(event) = Event::begin(entry) {
+                gave_back(&event, Kind::$kind, event.before(), $addr);
+                event.call(|| original($($argument),+));
             } else {
-                original(addr $(, $argument)*);
+                original($($argument),+);
             }
         }
     )+};
@@ -167,7 +201,7 @@ unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
         && !Event::is_internal(entry, caller)
         && let Some(event) = Event::begin(entry)
     {
-        gave_back(&event, event.before(), addr);
+        gave_back(&event, Kind::Free, event.before(), addr);
         event.call(|| original(addr));
     } else {
         original(addr);
@@ -175,8 +209,11 @@ unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
 }
 
 release! {
-    prof_free_sized(addr, size);
-    prof_free_aligned_sized(addr, alignment, size);
+    prof_free_sized(addr, size) = Free of addr;
+    prof_free_aligned_sized(addr, alignment, size) = Free of addr;
+    prof_raw_free(context, addr) = RawFree of addr;
+    prof_mem_free(context, addr) = MemFree of addr;
+    prof_object_free(context, addr) = ObjectFree of addr;
 }
 
 /// # Safety
@@ -231,10 +268,11 @@ pub unsafe extern "C" fn prof_mremap(
 }
 
 const MAP_FAILED: u64 = u64::MAX;
+const MAP_SHARED: u64 = 1;
 const MAP_STACK: u64 = 0x2_0000;
 
 /// `mmap` fills all six argument registers: the entry comes in r11 and is passed
-/// on as the seventh argument.
+/// on as the seventh argument, and where the call returns to as the eighth.
 ///
 /// # Safety
 /// Called by the island in place of `mmap`.
@@ -243,17 +281,22 @@ const MAP_STACK: u64 = 0x2_0000;
 pub unsafe extern "C" fn prof_mmap() {
     core::arch::naked_asm!(
         ".cfi_startproc",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "push [rsp+8]",
+        ".cfi_adjust_cfa_offset 8",
         "push r11",
         ".cfi_adjust_cfa_offset 8",
         "call {mmap}",
-        "pop r11",
-        ".cfi_adjust_cfa_offset -8",
+        "add rsp, 24",
+        ".cfi_adjust_cfa_offset -24",
         "ret",
         ".cfi_endproc",
         mmap = sym mmap,
     )
 }
 
+#[expect(clippy::too_many_arguments, reason = "mmap has six")]
 unsafe extern "C" fn mmap(
     hint: u64,
     size: u64,
@@ -262,6 +305,7 @@ unsafe extern "C" fn mmap(
     fd: u64,
     offset: u64,
     entry: &Entry,
+    caller: u64,
 ) -> u64 {
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64, u64, u64, u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
@@ -269,7 +313,11 @@ unsafe extern "C" fn mmap(
     let addr = event.call(|| original(hint, size, prot, flags, fd, offset));
     if addr != MAP_FAILED {
         let ticks = event.after();
-        let kind = if flags & MAP_STACK != 0 { Kind::ThreadStack } else { Kind::Mmap };
+        let kind = match flags & MAP_STACK {
+            0 if flags & MAP_SHARED == 0 && event.is_arena(caller, size) => Kind::PymallocArena,
+            0 => Kind::Mmap,
+            _ => Kind::ThreadStack,
+        };
         event.allocated(kind, ticks, block(ticks, addr, size));
     }
     addr

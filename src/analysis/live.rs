@@ -73,7 +73,7 @@ impl Live {
     #[inline]
     pub fn add(&mut self, event: &Event, mut change: impl FnMut(Change)) {
         match event.what {
-            What::Free { addr } | What::ReallocBegin { old_addr: addr } => self.free(addr.0, change),
+            What::Free { addr, .. } | What::ReallocBegin { old_addr: addr } => self.free(addr.0, change),
             What::Munmap { addr, size } => self.unmap(addr.0, size, &mut change),
             What::MremapBegin { old_addr, old_size, flags } => {
                 if flags & MREMAP_DONTUNMAP == 0 {
@@ -83,11 +83,9 @@ impl Live {
             What::Lost { .. } => {}
             What::Alloc { .. } | What::Realloc { .. } | What::Mremap { .. } => {
                 let Some((kind, addr, size)) = event.what.begins() else { return };
-                match kind {
-                    Kind::Mmap | Kind::ThreadStack | Kind::Mremap => {
-                        self.map(addr.0, size, kind, event.stack, &mut change);
-                    }
-                    _ => self.allocate(addr.0, Block { size, stack: event.stack, kind }, change),
+                match kind.is_mapping() {
+                    true => self.map(addr.0, size, kind, event.stack, &mut change),
+                    false => self.allocate(addr.0, Block { size, stack: event.stack, kind }, change),
                 }
             }
         }
@@ -176,7 +174,7 @@ mod tests {
     }
 
     fn free(addr: u64) -> What {
-        What::Free { addr: Addr(addr) }
+        What::Free { kind: Kind::Free, addr: Addr(addr) }
     }
 
     fn realloc(old: u64, addr: u64, size: u64) -> [What; 2] {

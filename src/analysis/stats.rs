@@ -5,7 +5,7 @@ use super::live::Live;
 use super::peak::Peak;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
-use crate::model::{Event, Kind, Metadata, Tick, What};
+use crate::model::{Effect, Event, KIND_END, Kind, Metadata, Tick, What};
 
 /// Folds the events of a recording, in the order of time.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Stats {
     pub timeline: Timeline,
     /// Where events are missing.
     pub gaps: Gaps,
-    counts: [u64; Kind::ALL.len()],
+    counts: [u64; KIND_END],
     allocations: u64,
     bytes: u64,
     events: u64,
@@ -36,7 +36,7 @@ impl Stats {
             sizes: Sizes::default(),
             timeline: Timeline::new(Tick(metadata.clock.origin_ticks)),
             gaps: Gaps::default(),
-            counts: [0; Kind::ALL.len()],
+            counts: [0; KIND_END],
             allocations: 0,
             bytes: 0,
             events: 0,
@@ -48,7 +48,7 @@ impl Stats {
     #[inline]
     pub fn add(&mut self, event: &Event) {
         if let Some(kind) = counted_as(&event.what) {
-            self.counts[kind as usize - 1] += 1;
+            self.counts[kind as usize] += 1;
             self.events += 1;
         }
         self.latest = self.latest.max(event.at);
@@ -88,22 +88,22 @@ impl Stats {
         self.bytes
     }
 
-    /// Calls of `free` and `munmap`.
+    /// Calls that only gave memory back.
     pub fn deallocations(&self) -> u64 {
-        self.counts[Kind::Free as usize - 1] + self.counts[Kind::Munmap as usize - 1]
+        let gives_back = |kind: Kind| matches!(kind.effect(), Effect::Frees | Effect::Unmaps);
+        self.counts().filter(|(kind, _)| gives_back(*kind)).map(|(_, count)| count).sum()
     }
 
     /// Calls of each kind that was recorded.
     pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        Kind::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+        Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize])).filter(|(_, count)| *count > 0)
     }
 }
 
 /// The kind of call that an event completes. The first half of a call does not.
 fn counted_as(what: &What) -> Option<Kind> {
     match *what {
-        What::Alloc { kind, .. } | What::Realloc { kind, .. } => Some(kind),
-        What::Free { .. } => Some(Kind::Free),
+        What::Alloc { kind, .. } | What::Realloc { kind, .. } | What::Free { kind, .. } => Some(kind),
         What::Mremap { .. } => Some(Kind::Mremap),
         What::Munmap { .. } => Some(Kind::Munmap),
         What::ReallocBegin { .. } | What::MremapBegin { .. } | What::Lost { .. } => None,
@@ -128,7 +128,7 @@ mod tests {
             What::Alloc { kind: Kind::Malloc, addr: old_addr, size: 10 },
             What::ReallocBegin { old_addr },
             What::Realloc { kind, old_addr, addr, size: 30 },
-            What::Free { addr },
+            What::Free { kind: Kind::Free, addr },
             What::Lost { since: Tick(4), allocations: 2, frees: 1 },
         ]) {
             stats.add(&event(at, what));
@@ -148,7 +148,7 @@ mod tests {
                 let (addr, old_addr) = (Addr(a), Addr(b));
                 match which {
                     0 => What::Alloc { kind, addr, size },
-                    1 => What::Free { addr },
+                    1 => What::Free { kind: Kind::Free, addr },
                     2 => What::ReallocBegin { old_addr },
                     3 => What::Realloc { kind, old_addr, addr, size },
                     4 => What::MremapBegin { old_addr, old_size, flags },

@@ -137,7 +137,7 @@ impl ChunkDecoder {
             Record::Alloc { kind, ticks, addr, size } => {
                 self.made(ticks, What::Alloc { kind, addr: Addr(addr), size })
             }
-            Record::Free { ticks, addr } => self.ended(ticks, What::Free { addr: Addr(addr) }),
+            Record::Free { kind, ticks, addr } => self.ended(ticks, What::Free { kind, addr: Addr(addr) }),
             Record::Munmap { ticks, addr, size } => {
                 self.ended(ticks, What::Munmap { addr: Addr(addr), size })
             }

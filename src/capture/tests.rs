@@ -56,7 +56,10 @@ fn everything_comes_back() {
     assert_eq!(first, Event { at: Tick(11), thread, tid, stack: first.stack, what });
     assert_eq!(events.stacks().frames(first.stack).map(|frame| frame.code).collect::<Vec<_>>(), [CodeId(1)]);
     let second = events.next().expect("a free");
-    assert_eq!((second.stack, second.what), (StackId::EMPTY, What::Free { addr: Addr(0x1000) }));
+    assert_eq!(
+        (second.stack, second.what),
+        (StackId::EMPTY, What::Free { kind: Kind::Free, addr: Addr(0x1000) })
+    );
     assert_eq!((events.next(), events.damaged_chunks()), (None, 0));
 }
 

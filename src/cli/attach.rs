@@ -39,6 +39,10 @@ pub(super) struct Arguments {
     /// Replace the file if it exists.
     #[arg(short, long)]
     force: bool,
+    /// Record each small object too: every call of Python's own allocators, not only
+    /// their requests to libc. Costs more.
+    #[arg(long)]
+    trace_python_allocators: bool,
     /// Size of the shared ring: a larger one survives a slow disk longer.
     #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
     ring_size: Shape,
@@ -60,6 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         duration: arguments.duration,
         output: arguments.output.clone(),
         force: arguments.force,
+        domains: arguments.trace_python_allocators,
         ring: arguments.ring_size,
         clock: if arguments.sequence_clock { Clock::Sequence } else { Clock::choose() },
     };

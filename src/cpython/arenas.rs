@@ -81,6 +81,13 @@ impl ArenaTable {
     }
 }
 
+impl Interpreter {
+    /// Bytes of an arena.
+    pub fn arena_bytes(&self) -> u64 {
+        ArenaShape::of(self.version()).arena_bytes
+    }
+}
+
 impl ArenaShape {
     /// `ARENA_BITS` and `POOL_BITS` grew with the radix tree of 3.10.
     fn of(version: Version) -> ArenaShape {

@@ -5,7 +5,8 @@
 //!  maps, modules ─► find ─► Interpreter ─► offsets ─► the payload's numbers
 //!                              │
 //!                              ├─► walk      threads and stacks, from outside
-//!                              └─► describe  facts for the capture
+//!                              ├─► describe  facts for the capture
+//!                              └─► domains, arenas  its own allocators
 //!  code id, offset ─► lines, text ─► names and lines of recorded stacks
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 mod arenas;
 mod describe;
+mod domains;
 mod find;
 mod lines;
 mod looks;
@@ -26,6 +28,7 @@ mod walk;
 
 pub use arenas::{ArenaTable, Arenas};
 pub use describe::{Allocator, Facts};
+pub use domains::{DomainFunction, NoDomains};
 pub use find::{Interpreter, NotPython};
 pub use lines::line;
 pub use looks::Looks;

@@ -12,7 +12,6 @@
 
 use super::Version;
 use prof_injector::process::{Maps, Memory, Module};
-use std::ops::Range;
 
 /// More than any module's static data that could hold the buffer.
 const DATA_MAX: u64 = 64 << 20;
@@ -23,19 +22,11 @@ const BUILD_MAX: usize = 80;
 
 /// Looks for the buffer in the writable data of `module`.
 pub fn read(memory: &Memory, maps: &Maps, module: &Module) -> Option<Version> {
-    writable(maps, module).find_map(|range| {
+    module.writable(maps).find_map(|range| {
         let mut data = vec![0; (range.end - range.start).min(DATA_MAX) as usize];
         let len = memory.read_some(range.start, &mut data).ok()?;
         search(&data[..len])
     })
-}
-
-/// The module's writable mappings and the nameless one right behind them.
-fn writable<'a>(maps: &'a Maps, module: &'a Module) -> impl Iterator<Item = Range<u64>> + 'a {
-    let of_module = |start: u64| module.range.start <= start && start <= module.range.end;
-    let own = maps.0.iter().filter(move |mapping| of_module(mapping.range.start));
-    own.filter(|mapping| mapping.read && mapping.write && !mapping.shared)
-        .map(|mapping| mapping.range.clone())
 }
 
 fn search(data: &[u8]) -> Option<Version> {

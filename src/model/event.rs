@@ -37,8 +37,10 @@ pub enum What {
         /// Bytes asked for.
         size: u64,
     },
-    /// `free` and its sized variants.
+    /// A block is given back.
     Free {
+        /// By which function.
+        kind: Kind,
         /// The block.
         addr: Addr,
     },
@@ -47,7 +49,7 @@ pub enum What {
         /// The old block.
         old_addr: Addr,
     },
-    /// `realloc` or `reallocarray` returned a block.
+    /// One of the `realloc` functions returned a block.
     Realloc {
         /// By which function.
         kind: Kind,

@@ -10,7 +10,7 @@ mod stack;
 pub use code::CodeObject;
 pub use event::{Event, What};
 pub use id::{Addr, ChunkSerial, CodeId, StackId, ThreadSerial, Tick, Tid};
-pub use prof_shared::kind::Kind;
+pub use prof_shared::kind::{Effect, KIND_END, Kind};
 pub use recording::{
     Clock, End, EndReason, Entry, Losses, Metadata, Module, Note, NoteKind, Pymalloc, Python, RssSample,
     ThreadName,

@@ -28,6 +28,9 @@ pub struct Metadata {
     pub libc: String,
     /// What serves `malloc`: the C library, jemalloc, …
     pub allocator: String,
+    /// Whether each call of Python's own allocators was recorded, not only their
+    /// requests to the C library.
+    pub domains: bool,
     /// Bytes a page of the target.
     pub page_size: u64,
     /// What a tick is.

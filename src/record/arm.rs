@@ -12,7 +12,7 @@ use prof_injector::detour::{
 };
 use prof_injector::process::{Maps, Tid};
 use prof_injector::tracee::{Seized, Stopped, TraceError, Tracer, choose};
-use prof_shared::region::Entry;
+use prof_shared::region::{Entry, POINTER};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn change(
     stopping: Stopping,
 ) -> Result<(), Error> {
     let with = |len: fn(u8) -> bool| entries.iter().copied().filter(|e| len(e.patch_len)).collect::<Vec<_>>();
-    let (single, several) = (with(|len| len == 1), with(|len| len > 1));
+    let (single, several) = (with(|len| len == 1), with(|len| len > 1 && len != POINTER));
     let memory = caller.writer().file();
     // What somebody else has changed stops only what concerns it.
     let results = while_seized(ground, || single.iter().map(|entry| one(memory, entry)).collect::<Vec<_>>());

@@ -83,6 +83,14 @@ pub enum Error {
         /// What stays.
         bytes: u64,
     },
+    /// Somebody has copied a function pointer of ours to where it cannot be set back.
+    #[error(
+        "something in the process holds a function pointer to the payload (near {addr:#x}); it stays loaded and inert"
+    )]
+    PointerKept {
+        /// Where.
+        addr: u64,
+    },
 }
 
 impl Error {
@@ -95,9 +103,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { hint, .. } => hint.clone(),
-            Error::StillInside { .. } | Error::NotTakenBack { .. } | Error::Residue(_) => {
-                Some("run `prof detach PID` later to remove it".to_owned())
-            }
+            Error::StillInside { .. }
+            | Error::PointerKept { .. }
+            | Error::NotTakenBack { .. }
+            | Error::Residue(_) => Some("run `prof detach PID` later to remove it".to_owned()),
             Error::Capture(capture::Error::Exists(_)) => {
                 Some("--force replaces it, -o names another".to_owned())
             }

@@ -64,12 +64,13 @@ impl Figures {
     }
 
     fn count(&mut self, record: &Record<'_>) {
-        use prof_shared::kind::Kind::{Mmap, ThreadStack};
         match *record {
-            Record::Alloc { kind: Mmap | ThreadStack, .. }
-            | Record::Munmap { .. }
-            | Record::Mremap { .. } => {}
-            Record::Alloc { addr, size, .. } => self.begin(addr, size),
+            Record::Munmap { .. } | Record::Mremap { .. } => {}
+            Record::Alloc { kind, addr, size, .. } => {
+                if !kind.is_mapping() {
+                    self.begin(addr, size);
+                }
+            }
             Record::Realloc { old_addr, addr, size, .. } => {
                 self.end(old_addr);
                 self.begin(addr, size);
@@ -124,13 +125,13 @@ mod tests {
             malloc(16, 100),
             malloc(32, 1 << 20),
             Record::Realloc { kind: Kind::Realloc, before: 0, ticks: 0, old_addr: 16, addr: 48, size: 300 },
-            Record::Free { ticks: 0, addr: 64 },
+            Record::Free { kind: Kind::Free, ticks: 0, addr: 64 },
             Record::Alloc { kind: Kind::Mmap, ticks: 0, addr: 4096, size: 1 << 30 },
         ] {
             figures.count(&record);
         }
         assert_eq!((figures.live_bytes(), figures.events), (300 + (1 << 20), 5));
-        figures.count(&Record::Free { ticks: 0, addr: 32 });
+        figures.count(&Record::Free { kind: Kind::Free, ticks: 0, addr: 32 });
         figures.count(&malloc(48, 500));
         assert_eq!(figures.live_bytes(), 500, "a block on top of a live one replaces it");
     }
@@ -144,7 +145,8 @@ mod tests {
         (100_001..=200_000u64).for_each(|i| figures.count(&malloc(i * 64, 100)));
         let estimate = figures.live_bytes() as f64 / 20_000_000.0;
         assert!((0.9..1.1).contains(&estimate), "{estimate}");
-        (1..=200_000u64).for_each(|i| figures.count(&Record::Free { ticks: 0, addr: i * 64 }));
+        (1..=200_000u64)
+            .for_each(|i| figures.count(&Record::Free { kind: Kind::Free, ticks: 0, addr: i * 64 }));
         assert_eq!(figures.live_bytes(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! A process as it was looked at before anything is touched.
 
 use super::Error;
+use crate::cpython::Interpreter;
 use prof_injector::Pid;
 use prof_injector::process::{Maps, Module, Process};
 use std::io;
@@ -30,6 +31,11 @@ impl Ground {
     /// The pid as the process sees itself.
     pub fn own_pid(&self) -> Result<u32, Error> {
         own_pid(&self.process)
+    }
+
+    /// The module that the interpreter lies in.
+    pub fn module_of(&self, python: &Interpreter) -> Option<&Module> {
+        self.modules.iter().find(|module| module.path == python.path())
     }
 
     /// The mappings now.

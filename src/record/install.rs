@@ -5,7 +5,7 @@
 //!  B  memfds            a program in the region makes them, we fill them
 //!     payload, ring     a program at a safe point: dlopen, close, mmap
 //!  C  islands           a program maps them; entries stand in the register first
-//!     tp_dealloc        a compare-and-swap executed in the target
+//!     pointers          compare-and-swaps executed in the target
 //!     detours           one byte each
 //!     gate              one byte: from here on events are recorded
 //! ```
@@ -15,25 +15,27 @@
 
 use super::clock::{Clock, Reading};
 use super::islands::Islands;
+use super::pointers::{Pointer, swap_in};
 use super::register::{Register, field};
 use super::ring::Ring;
 use super::safe::Judge;
 use super::withdraw::take_back;
 use super::{Error, Ground, arm};
 use crate::PAYLOAD;
-use crate::cpython::Interpreter;
+use crate::cpython::{DomainFunction, Interpreter};
 use object::{Object, ObjectSymbol};
 use prof_injector::call::Caller;
-use prof_injector::detour::{Function, Plan, thunk};
+use prof_injector::detour::{Function, Plan};
 use prof_injector::failpoint::fail_point;
 use prof_injector::memfd;
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{allocator_text, find_dlopen};
-use prof_shared::region::{ENTRY_COUNT, Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
+use prof_shared::region::{Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
 use prof_shared::ring;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
+use std::iter;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -41,8 +43,8 @@ use std::time::Duration;
 const BUDGET: Duration = Duration::from_secs(5);
 /// How often islands are planned anew when their pages were taken meanwhile.
 const PLANS: usize = 8;
-/// Where in the stub's page the thunk of `tp_dealloc` lies, behind the stub.
-const THUNK: u64 = STUB + 0x800;
+/// Where in the stub's page the thunks of function pointers lie, behind the stub.
+pub const STUB_THUNKS: u64 = STUB + 0x800;
 /// Slots for threads: at least so many, at most so many.
 const SLOTS: Range<u64> = 256..4096;
 /// All threads together wait so long a second for a free chunk: 1 / 20 s.
@@ -52,6 +54,14 @@ pub const RING_NAME: &str = "prof-ring";
 /// How the name of the payload's memfd begins; the build follows.
 pub const PAYLOAD_NAME: &str = "prof-payload-";
 
+/// What of the target is recorded besides libc's functions.
+pub struct Recorded {
+    /// The interpreter.
+    pub python: Interpreter,
+    /// The functions of its allocator tables; none if only its requests to libc count.
+    pub domains: Vec<DomainFunction>,
+}
+
 /// What stands in the target now.
 pub struct Installed {
     /// The private region.
@@ -60,6 +70,8 @@ pub struct Installed {
     pub ring: Ring,
     /// The functions that are detoured.
     pub detours: Vec<(Function, Plan)>,
+    /// The function pointers that are swapped.
+    pub pointers: Vec<Entry>,
     /// The functions that are not, and why.
     pub refused: Vec<String>,
     /// When the gate was opened.
@@ -78,7 +90,7 @@ pub fn install(
     ground: &Ground,
     caller: &Caller,
     judge: &mut Judge,
-    python: &Interpreter,
+    what: &Recorded,
     ring_shape: ring::Shape,
     clock: Clock,
 ) -> Result<Installed, Error> {
@@ -88,11 +100,12 @@ pub fn install(
         Ok(created) => created,
         Err(error) => return Err(failed(ground, error.into())),
     };
-    let mut work = Work { ground, caller, judge, python, region: &region, clock, tries: 0 };
+    let Recorded { python, domains } = what;
+    let mut work = Work { ground, caller, judge, python, domains, region: &region, clock, tries: 0 };
     match work.run(ring_shape) {
-        Ok((ring, islands, opened)) => {
+        Ok((ring, islands, pointers, opened)) => {
             let (detours, tries) = (islands.planned().to_vec(), work.tries);
-            Ok(Installed { region, ring, opened, detours, refused: islands.refused, tries })
+            Ok(Installed { region, ring, opened, detours, pointers, refused: islands.refused, tries })
         }
         Err(error) => Err(failed(ground, error)),
     }
@@ -111,13 +124,14 @@ struct Work<'a, 'g> {
     caller: &'a Caller<'a>,
     judge: &'a mut Judge<'g>,
     python: &'a Interpreter,
+    domains: &'a [DomainFunction],
     region: &'a RegionHandle,
     clock: Clock,
     tries: u32,
 }
 
 impl Work<'_, '_> {
-    fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands, Reading), Error> {
+    fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands, Vec<Entry>, Reading), Error> {
         self.write_numbers(ring_shape)?;
         fail_point("numbers-written")?;
         let files = self.make_files()?;
@@ -132,13 +146,14 @@ impl Work<'_, '_> {
         fail_point("memfds-filled")?;
         ring.beat(self.clock);
         let base = self.load(&files, ring_shape)?;
-        let islands = self.build_islands(&hook_addresses(base)?)?;
-        self.swap_dealloc(base, islands.planned().len())?;
+        let hooks = hook_addresses(base);
+        let islands = self.build_islands(&hooks)?;
+        let pointers = self.swap_pointers(&hooks)?;
         arm::arm(self.ground, self.caller, &self.register().entries()?)?;
         let opened = self.clock.read();
         self.register().set_gate(true)?;
         fail_point("gate-opened")?;
-        Ok((ring, islands, opened))
+        Ok((ring, islands, pointers, opened))
     }
 
     fn register(&self) -> Register<'_> {
@@ -162,6 +177,11 @@ impl Work<'_, '_> {
         if let Some(text) = allocator_text(&self.ground.modules) {
             register.set_word(field::ALLOCATOR_START, text.start)?;
             register.set_word(field::ALLOCATOR_BYTES, text.end - text.start)?;
+        }
+        if let Some(module) = self.ground.module_of(self.python) {
+            register.set_word(field::INTERPRETER_START, module.range.start)?;
+            register.set_word(field::INTERPRETER_BYTES, module.range.end - module.range.start)?;
+            register.set_word(field::ARENA_BYTES, self.python.arena_bytes())?;
         }
         register.set_half(field::NEXT_CODE, 1)?;
         register.set_half(field::NEXT_THREAD, 1)?;
@@ -314,35 +334,34 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    /// Leads `PyCode_Type.tp_dealloc` to the hook. The entry behind the detours'
-    /// serves it; it has no patch.
-    fn swap_dealloc(&mut self, base: u64, index: usize) -> Result<(), Error> {
-        if index >= ENTRY_COUNT {
-            return Err(Error::Unexpected("the process defines more allocator functions than fit"));
-        }
-        let slot = self.python.dealloc_slot();
-        let original =
-            self.ground.process.memory().read_u64(slot).map_err(Error::io("reading tp_dealloc"))?;
-        let hook = self.region.at(THUNK);
-        let addresses = symbols();
-        let offset =
-            addresses.get("prof_code_dealloc").ok_or(Error::Unexpected("the payload lacks a hook"))?;
+    /// Leads the interpreter's function pointers to the hooks. Their entries stand behind
+    /// the detours'.
+    fn swap_pointers(&mut self, hooks: &HashMap<&'static str, u64>) -> Result<Vec<Entry>, Error> {
         let register = self.register();
-        let mut entry = Entry::default();
-        (entry.original, entry.region, entry.function) = (original, self.region.at(HEADER), slot);
-        let mut entries = register.entries()?;
-        entries.push(entry);
-        register.write(THUNK, &thunk(register.entry_addr(index), base + offset))?;
-        register.set_entries(&entries)?;
-        register.set_word(field::DEALLOC_ORIGINAL, original)?;
-        register.set_word(field::DEALLOC_HOOK, hook)?;
-        register.set_word(field::DEALLOC_SLOT, slot)?;
-        fail_point("dealloc-registered")?;
-        let swap = Step { what: step::SWAP, target: slot, args: [original, hook, 0, 0, 0, 0], result: 0 };
-        match self.run_anywhere(&[swap], &[])?[..] {
-            [found] if found == original => Ok(fail_point("dealloc-swapped")?),
-            _ => Err(Error::Unexpected("somebody else changed PyCode_Type.tp_dealloc")),
+        let pointers = self.pointers()?;
+        let detours = register.entries()?;
+        let entries: Vec<Entry> =
+            pointers.iter().enumerate().map(|(index, pointer)| pointer.entry(self.region, index)).collect();
+        for (index, pointer) in pointers.iter().enumerate() {
+            let hook = hooks.get(pointer.hook()).ok_or(Error::Unexpected("the payload lacks a hook"))?;
+            let (place, thunk) = pointer.thunk(index, register.entry_addr(detours.len() + index), *hook);
+            register.write(place, &thunk)?;
         }
+        register.set_entries(&[detours, entries.clone()].concat())?;
+        fail_point("pointers-registered")?;
+        let swaps: Vec<Step> = entries.iter().map(swap_in).collect();
+        let found = self.run_anywhere(&swaps, &[])?;
+        fail_point("pointers-swapped")?;
+        match entries.iter().zip(found).all(|(entry, found)| entry.function == found) {
+            true => Ok(entries),
+            false => Err(Error::Unexpected("somebody else changed a function pointer of the interpreter")),
+        }
+    }
+
+    fn pointers(&self) -> Result<Vec<Pointer>, Error> {
+        let memory = self.ground.process.memory();
+        let domains = self.domains.iter().copied().map(Pointer::domain);
+        Ok(iter::once(Pointer::dealloc(self.python, &memory)?).chain(domains).collect())
     }
 }
 
@@ -387,12 +406,9 @@ fn path(fd: u64) -> String {
     format!("/proc/self/fd/{}{fd}", "./".repeat(lot))
 }
 
-/// The payload's symbols, as offsets from its base.
-fn symbols() -> HashMap<&'static str, u64> {
+/// Where the payload's symbols are.
+fn hook_addresses(base: u64) -> HashMap<&'static str, u64> {
     let file = object::File::parse(PAYLOAD).expect("built together with us");
-    file.dynamic_symbols().filter_map(|symbol| Some((symbol.name().ok()?, symbol.address()))).collect()
-}
-
-fn hook_addresses(base: u64) -> Result<HashMap<&'static str, u64>, Error> {
-    Ok(symbols().into_iter().map(|(name, offset)| (name, base + offset)).collect())
+    let hooks = file.dynamic_symbols();
+    hooks.filter_map(|symbol| Some((symbol.name().ok()?, base + symbol.address()))).collect()
 }

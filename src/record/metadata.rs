@@ -5,7 +5,7 @@ use super::clock::Reading;
 use super::install::Installed;
 use super::session::Options;
 use crate::cpython::Interpreter;
-use crate::model::{Clock, EndReason, Entry, Metadata, Module, Python};
+use crate::model::{Clock, EndReason, Entry, Kind, Metadata, Module, Python};
 use prof_injector::process::Process;
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +29,7 @@ pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start:
         },
         libc: libc_version(ground).unwrap_or_default(),
         allocator: allocator(ground),
+        domains: options.domains,
         page_size: prof_shared::region::PAGE,
         clock: Clock {
             ticks_per_second: options.clock.rough_rate(),
@@ -72,7 +73,16 @@ pub fn add_installed(about: &mut Metadata, installed: &Installed) {
         way: plan.way.name().to_owned(),
         patch: format!("{:#x}+{}", function.addr, plan.patch - function.addr),
     };
-    about.entries = installed.detours.iter().map(entry).collect();
+    let pointers = installed.pointers.iter().filter_map(|entry| {
+        let name = Kind::from_tag(entry.kind)?.name().to_owned();
+        Some(Entry {
+            name,
+            module: String::new(),
+            way: "pointer".to_owned(),
+            patch: format!("{:#x}", entry.patch),
+        })
+    });
+    about.entries = installed.detours.iter().map(entry).chain(pointers).collect();
 }
 
 /// glibc carries its banner as text (csu/version.c).

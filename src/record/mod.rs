@@ -18,6 +18,7 @@ mod keeper;
 mod lock;
 mod look;
 mod metadata;
+mod pointers;
 mod register;
 mod ring;
 mod safe;

@@ -38,9 +38,6 @@ pub mod field {
         LIBRARY_HANDLE = library_handle;
         LIBRARY_BASE = library_base;
         LIBRARY_BYTES = library_bytes;
-        DEALLOC_SLOT = dealloc_slot;
-        DEALLOC_ORIGINAL = dealloc_original;
-        DEALLOC_HOOK = dealloc_hook;
         OWN_PID = own_pid;
         TID_OFFSET = tid_offset;
         TICK_SHIFT = tick_shift;
@@ -49,6 +46,9 @@ pub mod field {
         WAIT_BUDGET_TICKS = wait_budget_ticks;
         ALLOCATOR_START = allocator_start;
         ALLOCATOR_BYTES = allocator_bytes;
+        INTERPRETER_START = interpreter_start;
+        INTERPRETER_BYTES = interpreter_bytes;
+        ARENA_BYTES = arena_bytes;
         OFFSETS = offsets;
         ENTRY_COUNT = entry_count;
         NEXT_CODE = next_code;

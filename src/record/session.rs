@@ -2,16 +2,17 @@
 
 use super::clock::Clock;
 use super::ground::refused;
-use super::install::{Installed, install, payload_name};
+use super::install::{Installed, Recorded, install, payload_name};
 use super::keeper::Keeper;
 use super::lock::Lock;
 use super::metadata::{self, describe};
+use super::pointers::Watch;
 use super::safe::Judge;
 use super::spool::{Item, Spool};
 use super::withdraw::{self, remove};
 use super::{Error, Ground};
 use crate::capture::Writer;
-use crate::cpython::{ArenaTable, Interpreter, Looks};
+use crate::cpython::{ArenaTable, DomainFunction, Interpreter, Looks};
 use crate::inspect::{Detail, Looker, counters};
 use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind};
 use crate::record::ring::{self, Eagerness};
@@ -47,6 +48,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// Whether a file there is replaced.
     pub force: bool,
+    /// Whether CPython's own allocators are recorded, not only their requests to libc.
+    pub domains: bool,
     /// The ring's size.
     pub ring: prof_shared::ring::Shape,
     /// What moments are taken from.
@@ -103,15 +106,18 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(&ground, &python)?;
+    let domains = if options.domains { find_domains(&ground, &python)? } else { Vec::new() };
+    let what = Recorded { python, domains };
+    let python = &what.python;
     let mut judge = Judge::new(&ground, &[])?;
     let start = options.clock.read();
-    let mut about = describe(&ground, &python, options, &start);
+    let mut about = describe(&ground, python, options, &start);
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
     let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
     let mut enter = || {
         let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
-        install(&ground, &caller, &mut judge, &python, options.ring, options.clock)
+        install(&ground, &caller, &mut judge, &what, options.ring, options.clock)
     };
     let installed = match enter() {
         Ok(installed) => installed,
@@ -127,15 +133,16 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     metadata::add_installed(&mut about, &installed);
     spool.put(Item::Metadata(Box::new(about.clone())));
     let keeper = Keeper::new(&ground, installed.region.clone());
-    let looker = start_looker(&ground, &python, &installed);
-    Session { ground: &ground, options, installed, keeper, looker, spool, about, path }.run(company)
+    let looker = start_looker(&ground, python, &installed);
+    let watch = Watch::new(&ground, &installed.region, &installed.pointers);
+    Session { ground: &ground, options, installed, keeper, watch, looker, spool, about, path }.run(company)
 }
 
 /// Without it there are no categories of the resident set.
 fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) -> Option<Looker> {
     let process = Process::open(ground.process.pid()).ok()?;
-    let module = ground.modules.iter().find(|module| module.path == python.path());
-    let table = module.and_then(|module| ArenaTable::find(python, &process.memory(), module));
+    let table =
+        ground.module_of(python).and_then(|module| ArenaTable::find(python, &process.memory(), module));
     let region = installed.region.base()..installed.region.base() + installed.region.total_bytes();
     Looker::start(process, table, region).ok()
 }
@@ -177,11 +184,22 @@ fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
     }
 }
 
+/// The functions of the interpreter's allocator tables.
+fn find_domains(ground: &Ground, python: &Interpreter) -> Result<Vec<DomainFunction>, Error> {
+    let unusable =
+        |why: String| refused(why, Some("without --trace-python-allocators this process can be recorded"));
+    let module =
+        ground.module_of(python).ok_or_else(|| unusable("the interpreter's module is gone".into()))?;
+    let found = python.domains(&ground.process.memory(), &ground.maps, module);
+    found.map_err(|error| unusable(error.to_string()))
+}
+
 struct Session<'g> {
     ground: &'g Ground,
     options: &'g Options,
     installed: Installed,
     keeper: Keeper<'g>,
+    watch: Watch<'g>,
     looker: Option<Looker>,
     spool: Spool,
     about: Metadata,
@@ -220,6 +238,9 @@ impl Session<'_> {
             swept = if sweep { now } else { swept };
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
             self.keeper.keep(&self.installed.ring, sweep);
+            if sweep {
+                self.watch_pointers();
+            }
             self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);
@@ -272,6 +293,16 @@ impl Session<'_> {
             self.installed.ring.beat(self.options.clock);
             self.drain(Eagerness::Batches);
         }
+    }
+
+    /// Says so if somebody has put functions of their own in the place of ours.
+    fn watch_pointers(&mut self) {
+        let Some(kind) = self.watch.lost() else { return };
+        let seconds = self.installed.opened.elapsed().as_secs_f64();
+        let name = kind.name();
+        let text =
+            format!("the process replaced {name} at {seconds:.1} s: calls of its kind are missing since");
+        self.spool.put(Item::Note(Note { kind: NoteKind::Loss, text, ..Note::default() }));
     }
 
     fn note_names(&mut self) {

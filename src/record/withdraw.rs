@@ -2,7 +2,7 @@
 //! step of [`super::install`] that failed, or after an attacher that was killed.
 //!
 //! ```text
-//!  gate off ─► detours out ─► tp_dealloc back ─► membarrier ─► nobody inside?
+//!  gate off ─► detours out ─► pointers back ─► membarrier ─► nobody inside?
 //!      ─► dlclose at a safe point ─► islands, ring, descriptors ─► region
 //! ```
 //!
@@ -14,6 +14,7 @@ use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
 use super::lock::{Lock, in_use};
 use super::look::anybody_in;
+use super::pointers::Copies;
 use super::register::{Register, field};
 use super::safe::Judge;
 use super::{Error, Ground};
@@ -26,7 +27,7 @@ use prof_injector::safepoint::find_dlopen;
 use prof_injector::tracee::Stopped;
 use prof_injector::{barrier, memfd};
 use prof_shared::region::{
-    Entry, HEADER, PROGRAM, Program, Region, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step,
+    Entry, HEADER, POINTER, PROGRAM, Program, Region, SLOTS, STEP_COUNT, STUB, Step, ThreadSlot, inside, step,
 };
 use prof_shared::ring::{Header, OWNER_DIED};
 use std::collections::HashSet;
@@ -136,26 +137,31 @@ impl Work<'_> {
         fail_point("gate-closed")?;
         self.region.settle(self.caller, BUDGET)?;
         let entries = self.register().entries()?;
-        let patches: Vec<Entry> = entries.iter().copied().filter(|entry| entry.patch_len > 0).collect();
-        arm::disarm(self.ground, self.caller, &patches)?;
-        self.left.detours = patches.len();
-        self.restore_dealloc()?;
-        let islands = self.own_islands(&patches)?;
+        arm::disarm(self.ground, self.caller, &entries)?;
+        self.left.detours = entries.iter().filter(|entry| entry.patch_len != POINTER).count();
+        let islands = self.own_islands(&entries)?;
+        self.restore_pointers(&entries)?;
         self.wait_outside(&islands)?;
+        // A thread that was inside may have copied one on.
+        while self.restore_pointers(&entries)? {
+            self.wait_outside(&islands)?;
+        }
         self.close_library()?;
         self.unmap(&islands)
     }
 
-    fn restore_dealloc(&mut self) -> Result<(), Error> {
-        let register = self.register();
-        let slot = register.word(field::DEALLOC_SLOT)?;
-        let (original, hook) = (register.word(field::DEALLOC_ORIGINAL)?, register.word(field::DEALLOC_HOOK)?);
-        if slot == 0 || self.ground.process.memory().read_u64(slot).ok() != Some(hook) {
-            return Ok(());
+    /// Sets every function pointer back that leads to us; whether there was one.
+    fn restore_pointers(&mut self, entries: &[Entry]) -> Result<bool, Error> {
+        let copies = Copies::new(self.ground, self.region, entries);
+        let swaps = copies.swaps()?;
+        for batch in swaps.chunks(STEP_COUNT) {
+            self.run_anywhere(batch)?;
+            fail_point("pointers-restored")?;
         }
-        let swap = Step { what: step::SWAP, target: slot, args: [hook, original, 0, 0, 0, 0], result: 0 };
-        self.run_anywhere(&[swap])?;
-        Ok(fail_point("dealloc-restored")?)
+        match copies.elsewhere()? {
+            None => Ok(!swaps.is_empty()),
+            Some(addr) => Err(Error::PointerKept { addr }),
+        }
     }
 
     fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
@@ -168,7 +174,9 @@ impl Work<'_> {
     /// The islands' pages that are mapped, and ours: private anonymous code.
     fn own_islands(&self, entries: &[Entry]) -> Result<Vec<Range<u64>>, Error> {
         let maps = self.ground.maps_now()?;
-        let mut pages = mappings(entries.iter().map(|e| e.island..e.island + u64::from(e.island_bytes)));
+        let mut pages = mappings(
+            entries.iter().filter(|e| e.island != 0).map(|e| e.island..e.island + u64::from(e.island_bytes)),
+        );
         pages.retain(|range| is_code_of_ours(&maps, range));
         Ok(pages)
     }

@@ -184,7 +184,7 @@ impl Fields<'_> {
     fn kind(&self) -> &'static str {
         match self.event.what {
             What::Alloc { kind, .. } | What::Realloc { kind, .. } => kind.name(),
-            What::Free { .. } => "free",
+            What::Free { kind, .. } => kind.name(),
             What::Mremap { .. } => "mremap",
             What::Munmap { .. } => "munmap",
             What::Lost { .. } => "lost",
@@ -202,7 +202,7 @@ impl Fields<'_> {
             What::Alloc { addr, size, .. } | What::Munmap { addr, size } => {
                 write!(line, r#","addr":"{addr}","size":{size}"#)
             }
-            What::Free { addr } => write!(line, r#","addr":"{addr}""#),
+            What::Free { addr, .. } => write!(line, r#","addr":"{addr}""#),
             What::Realloc { old_addr, addr, size, .. } => {
                 write!(line, r#","before_ns":{before},"old_addr":"{old_addr}","addr":"{addr}","size":{size}"#)
             }
@@ -224,7 +224,7 @@ impl Fields<'_> {
         write!(line, "{seconds:>5}.{nanos:09}  {:>7}  {:<14}  ", tid.0, self.kind())?;
         match *what {
             What::Alloc { addr, size, .. } | What::Munmap { addr, size } => write!(line, "{addr}  {size}"),
-            What::Free { addr } => write!(line, "{addr}"),
+            What::Free { addr, .. } => write!(line, "{addr}"),
             What::Realloc { old_addr, addr, size, .. } => write!(line, "{old_addr} -> {addr}  {size}"),
             What::Mremap { old_addr, old_size, addr, size, flags } => {
                 write!(line, "{old_addr}  {old_size} -> {addr}  {size}  flags {flags}")

@@ -78,13 +78,19 @@ impl Island {
     }
 }
 
-/// A way into `hook` for a function pointer: the entry's address comes second.
-pub fn thunk(entry_addr: u64, hook_addr: u64) -> Vec<u8> {
+/// Bytes of a [`thunk`].
+pub const THUNK_BYTES: usize = 28;
+
+/// A way into `hook` for a pointer to a function of `arguments` integers, one to four:
+/// the entry's address comes behind them.
+pub fn thunk(arguments: usize, entry_addr: u64, hook_addr: u64) -> [u8; THUNK_BYTES] {
     const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-    const MOV_RSI: [u8; 2] = [0x48, 0xbe];
+    // mov rsi, rdx, rcx, r8 ← imm64
+    const MOV: [[u8; 2]; 4] = [[0x48, 0xbe], [0x48, 0xba], [0x48, 0xb9], [0x49, 0xb8]];
+    let mov = &MOV[arguments - 1];
     let parts: [&[u8]; 5] =
-        [&ENDBR64, &MOV_RSI, &entry_addr.to_le_bytes(), &JUMP_TO_LITERAL, &hook_addr.to_le_bytes()];
-    parts.concat()
+        [&ENDBR64, mov, &entry_addr.to_le_bytes(), &JUMP_TO_LITERAL, &hook_addr.to_le_bytes()];
+    parts.concat().try_into().expect("the sum of its parts")
 }
 
 fn undo(lowered: &[Lowered]) -> Result<Vec<Instruction>, IcedError> {
@@ -170,10 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thunk_passes_the_entry_second() {
-        let code = decode(&thunk(0x1122_3344_5566_7788, 0x99aa_bbcc_ddee_ff00)[..20], 0);
-        assert_eq!((code[1].op0_register(), code[1].immediate64()), (Register::RSI, 0x1122_3344_5566_7788));
-        assert_eq!(code[2].ip_rel_memory_address(), 20);
-        assert_eq!(thunk(0, 0x99aa_bbcc_ddee_ff00)[20..], 0x99aa_bbcc_ddee_ff00_u64.to_le_bytes());
+    fn a_thunk_passes_the_entry_behind_the_arguments() {
+        let registers = [Register::RSI, Register::RDX, Register::RCX, Register::R8];
+        for (arguments, register) in (1..).zip(registers) {
+            let thunk = thunk(arguments, 0x1122_3344_5566_7788, 0x99aa_bbcc_ddee_ff00);
+            let code = decode(&thunk[..20], 0);
+            assert_eq!((code[1].op0_register(), code[1].immediate64()), (register, 0x1122_3344_5566_7788));
+            assert_eq!(code[2].ip_rel_memory_address(), 20);
+            assert_eq!(thunk[20..], 0x99aa_bbcc_ddee_ff00_u64.to_le_bytes());
+        }
     }
 }

@@ -41,9 +41,12 @@ mod island;
 
 mod arm;
 
+mod references;
+
 pub use arm::{ArmError, arm, arm_all_stopped, disarm, disarm_all_stopped};
 pub use entries::{Found, Function, Skipped, find};
 pub use holes::{Holes, Limits};
 pub use hook::Hook;
-pub use island::{Assembled, thunk};
+pub use island::{Assembled, THUNK_BYTES, thunk};
 pub use plan::{Plan, Planner, Refused, Way, mappings};
+pub use references::references;

@@ -85,6 +85,14 @@ impl Module {
         self.symbols.get(name).copied()
     }
 
+    /// Its writable mappings and the nameless one right behind them.
+    pub fn writable<'a>(&'a self, maps: &'a Maps) -> impl Iterator<Item = Range<u64>> + 'a {
+        let of_module = |start: u64| self.range.start <= start && start <= self.range.end;
+        let own = maps.0.iter().filter(move |mapping| of_module(mapping.range.start));
+        own.filter(|mapping| mapping.read && mapping.write && !mapping.shared && mapping.name != "[heap]")
+            .map(|mapping| mapping.range.clone())
+    }
+
     /// Whether `addr` lies in its executable parts.
     pub fn has_code(&self, addr: u64) -> bool {
         self.text.iter().any(|range| range.contains(&addr))

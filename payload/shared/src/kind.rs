@@ -1,4 +1,4 @@
-//! The allocator entries that are recorded, by the name under which they are reported.
+//! The allocator functions that are recorded, by the name under which they are reported.
 
 /// What a hooked function does to memory. The discriminant is the record's tag.
 #[repr(u8)]
@@ -32,11 +32,55 @@ pub enum Kind {
     Mremap = 13,
     /// `munmap`.
     Munmap = 14,
+    /// An `mmap` by CPython's small-object allocator, for an arena.
+    PymallocArena = 15,
+    /// CPython's raw domain.
+    RawMalloc = 16,
+    /// 〃
+    RawCalloc = 17,
+    /// 〃
+    RawRealloc = 18,
+    /// 〃
+    RawFree = 19,
+    /// CPython's mem domain.
+    MemMalloc = 20,
+    /// 〃
+    MemCalloc = 21,
+    /// 〃
+    MemRealloc = 22,
+    /// 〃
+    MemFree = 23,
+    /// CPython's object domain.
+    ObjectMalloc = 28,
+    /// 〃
+    ObjectCalloc = 29,
+    /// 〃
+    ObjectRealloc = 30,
+    /// 〃
+    ObjectFree = 31,
 }
 
+/// What a call of a [`Kind`] does to blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Makes a block or a mapping.
+    Allocates,
+    /// Ends a block and makes another.
+    Reallocates,
+    /// Gives a block back.
+    Frees,
+    /// `mremap`.
+    Remaps,
+    /// `munmap`.
+    Unmaps,
+}
+
+/// One more than the largest discriminant.
+pub const KIND_END: usize = 32;
+
 impl Kind {
-    /// Every kind, in the order of the discriminants.
-    pub const ALL: [Kind; 14] = [
+    /// Every kind, in the order of the discriminants. 24 to 27 are the tags of other records.
+    pub const ALL: [Kind; 27] = [
         Kind::Malloc,
         Kind::Calloc,
         Kind::Realloc,
@@ -51,11 +95,50 @@ impl Kind {
         Kind::ThreadStack,
         Kind::Mremap,
         Kind::Munmap,
+        Kind::PymallocArena,
+        Kind::RawMalloc,
+        Kind::RawCalloc,
+        Kind::RawRealloc,
+        Kind::RawFree,
+        Kind::MemMalloc,
+        Kind::MemCalloc,
+        Kind::MemRealloc,
+        Kind::MemFree,
+        Kind::ObjectMalloc,
+        Kind::ObjectCalloc,
+        Kind::ObjectRealloc,
+        Kind::ObjectFree,
     ];
 
     /// The kind with this discriminant.
     pub fn from_tag(tag: u8) -> Option<Kind> {
-        Self::ALL.get(usize::from(tag).checked_sub(1)?).copied()
+        const BY_TAG: [Option<Kind>; KIND_END] = {
+            let mut kinds = [None; KIND_END];
+            let mut index = 0;
+            while index < Kind::ALL.len() {
+                kinds[Kind::ALL[index] as usize] = Some(Kind::ALL[index]);
+                index += 1;
+            }
+            kinds
+        };
+        BY_TAG.get(usize::from(tag)).copied().flatten()
+    }
+
+    /// What a call does.
+    pub fn effect(self) -> Effect {
+        match self {
+            Kind::Realloc | Kind::Reallocarray => Effect::Reallocates,
+            Kind::RawRealloc | Kind::MemRealloc | Kind::ObjectRealloc => Effect::Reallocates,
+            Kind::Free | Kind::RawFree | Kind::MemFree | Kind::ObjectFree => Effect::Frees,
+            Kind::Mremap => Effect::Remaps,
+            Kind::Munmap => Effect::Unmaps,
+            _ => Effect::Allocates,
+        }
+    }
+
+    /// Whether what it makes is a mapping, which may end in parts, and not a block.
+    pub fn is_mapping(self) -> bool {
+        matches!(self, Kind::Mmap | Kind::ThreadStack | Kind::PymallocArena | Kind::Mremap)
     }
 
     /// The name used in every output.
@@ -75,6 +158,19 @@ impl Kind {
             Kind::ThreadStack => "thread_stack",
             Kind::Mremap => "mremap",
             Kind::Munmap => "munmap",
+            Kind::PymallocArena => "pymalloc_arena",
+            Kind::RawMalloc => "PyMem_RawMalloc",
+            Kind::RawCalloc => "PyMem_RawCalloc",
+            Kind::RawRealloc => "PyMem_RawRealloc",
+            Kind::RawFree => "PyMem_RawFree",
+            Kind::MemMalloc => "PyMem_Malloc",
+            Kind::MemCalloc => "PyMem_Calloc",
+            Kind::MemRealloc => "PyMem_Realloc",
+            Kind::MemFree => "PyMem_Free",
+            Kind::ObjectMalloc => "PyObject_Malloc",
+            Kind::ObjectCalloc => "PyObject_Calloc",
+            Kind::ObjectRealloc => "PyObject_Realloc",
+            Kind::ObjectFree => "PyObject_Free",
         }
     }
 }
@@ -88,7 +184,8 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_tag(kind as u8), Some(kind));
         }
-        assert_eq!(Kind::from_tag(0), None);
-        assert_eq!(Kind::from_tag(15), None);
+        for tag in [0, 24, 25, 26, 27, 32, 255] {
+            assert_eq!(Kind::from_tag(tag), None);
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! tag are kept for native stacks and sampling weights: a decoder that meets
 //! them unknown stops rather than guesses.
 
-use crate::kind::Kind;
+use crate::kind::{Effect, Kind};
 use crate::varint::{self, unzigzag, zigzag};
 
 /// Set in a tag when a stack difference follows it.
@@ -112,7 +112,7 @@ pub enum Record<'a> {
     },
     /// New memory. Not for the kinds that have a record of their own below.
     Alloc {
-        /// One of `Malloc Calloc PosixMemalign AlignedAlloc Memalign Valloc Pvalloc Mmap ThreadStack`.
+        /// One that [`Effect::Allocates`].
         kind: Kind,
         /// After the call.
         ticks: u64,
@@ -121,9 +121,9 @@ pub enum Record<'a> {
         /// Bytes asked for.
         size: u64,
     },
-    /// `realloc` and `reallocarray`.
+    /// A block ended and another began.
     Realloc {
-        /// `Realloc` or `Reallocarray`.
+        /// One that [`Effect::Reallocates`].
         kind: Kind,
         /// Before the call: the old block ends here.
         before: u64,
@@ -138,6 +138,8 @@ pub enum Record<'a> {
     },
     /// A block is given back.
     Free {
+        /// By which function.
+        kind: Kind,
         /// Before the call.
         ticks: u64,
         /// The block.
@@ -401,12 +403,12 @@ impl Decoder {
     }
 
     fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
-        Ok(match kind {
-            Kind::Free => Record::Free { ticks: self.time(bytes)?, addr: self.addr(bytes)? },
-            Kind::Munmap => {
+        Ok(match kind.effect() {
+            Effect::Frees => Record::Free { kind, ticks: self.time(bytes)?, addr: self.addr(bytes)? },
+            Effect::Unmaps => {
                 Record::Munmap { ticks: self.time(bytes)?, addr: self.addr(bytes)?, size: number(bytes)? }
             }
-            Kind::Realloc | Kind::Reallocarray => Record::Realloc {
+            Effect::Reallocates => Record::Realloc {
                 kind,
                 before: self.time(bytes)?,
                 old_addr: self.addr(bytes)?,
@@ -414,7 +416,7 @@ impl Decoder {
                 addr: self.addr(bytes)?,
                 size: number(bytes)?,
             },
-            Kind::Mremap => Record::Mremap {
+            Effect::Remaps => Record::Mremap {
                 before: self.time(bytes)?,
                 old_addr: self.addr(bytes)?,
                 old_size: number(bytes)?,
@@ -423,7 +425,7 @@ impl Decoder {
                 size: number(bytes)?,
                 flags: number(bytes)?,
             },
-            _ => Record::Alloc {
+            Effect::Allocates => Record::Alloc {
                 kind,
                 ticks: self.time(bytes)?,
                 addr: self.addr(bytes)?,
@@ -539,7 +541,7 @@ mod tests {
         assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, 64)]);
         let (ticks, addr) = (1_000_010, 0x7f00_1234_5670);
         assert_eq!(records[2], Record::Alloc { kind: Kind::Malloc, ticks, addr, size: 1024 });
-        assert_eq!(records[3], Record::Free { ticks: 1_000_020, addr });
+        assert_eq!(records[3], Record::Free { kind: Kind::Free, ticks: 1_000_020, addr });
         let (before, ticks, addr) = (1_000_030, 1_000_031, 0x7f00_1234_0001);
         let kind = Kind::Realloc;
         assert_eq!(records[4], Record::Realloc { kind, before, ticks, old_addr: 0x10, addr, size: 7 });
@@ -561,7 +563,10 @@ mod tests {
             e.time(90);
             e.addr(16);
         });
-        assert_eq!(decode(&bytes).expect("well-formed")[1], Record::Free { ticks: 100, addr: 16 });
+        assert_eq!(
+            decode(&bytes).expect("well-formed")[1],
+            Record::Free { kind: Kind::Free, ticks: 100, addr: 16 }
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -211,12 +211,6 @@ pub struct Region {
     pub library_base: u64,
     /// Bytes of its mapping.
     pub library_bytes: u64,
-    /// Where `PyCode_Type.tp_dealloc` is; 0 if not swapped.
-    pub dealloc_slot: u64,
-    /// What it held, and what the hook goes on to.
-    pub dealloc_original: u64,
-    /// What it holds while recording.
-    pub dealloc_hook: u64,
     /// The target's pid as it sees itself.
     pub own_pid: u32,
     /// Offset of the tid from the thread pointer.
@@ -233,6 +227,12 @@ pub struct Region {
     pub allocator_start: u64,
     /// Bytes of it.
     pub allocator_bytes: u64,
+    /// Where the interpreter's code lies: from there arenas are mapped.
+    pub interpreter_start: u64,
+    /// Bytes of it.
+    pub interpreter_bytes: u64,
+    /// Bytes of an arena of its small-object allocator; 0 if there are none.
+    pub arena_bytes: u64,
     /// CPython's layout.
     pub offsets: PyOffsets,
     /// Number of `entries` in use.
@@ -249,36 +249,40 @@ pub struct Region {
     pub wait_window: AtomicU64,
     /// Ticks waited in it.
     pub wait_spent: AtomicU64,
-    /// The detours.
+    /// The detours and pointers.
     pub entries: [Entry; ENTRY_COUNT],
 }
 
-/// One detoured function. The island hands its address to the hook.
+/// One detoured function, or a pointer to a function that leads to a hook. Island or
+/// thunk hand the entry's address to the hook.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// The trampoline: the function as it was.
+    /// The function as it was: the trampoline, or what the pointer held.
     pub original: u64,
     /// Address of [`Region`].
     pub region: u64,
     /// The function.
     pub function: u64,
-    /// First changed byte.
+    /// First changed byte; where the pointer is.
     pub patch: u64,
     /// What stood there; `patch_len` bytes count.
     pub before: [u8; 8],
     /// What stands there while recording.
     pub after: [u8; 8],
-    /// The island's mapping.
+    /// The island's mapping; 0 for a pointer.
     pub island: u64,
     /// Its length in bytes.
     pub island_bytes: u32,
-    /// 1, or 5 where every thread was stopped.
+    /// 1, or 5 where every thread was stopped; [`POINTER`].
     pub patch_len: u8,
     /// [`crate::kind::Kind`].
     pub kind: u8,
     reserved: [u8; 2],
 }
+
+/// [`Entry::patch_len`] of a pointer: a word, changed by a compare-and-swap.
+pub const POINTER: u8 = 8;
 
 impl Entry {
     /// As it lies in the region.

@@ -13,7 +13,7 @@ use super::place::{LineResolver, Place, Places};
 use super::resident::ResidentReport;
 use crate::analysis::{Bin, Gap, Levels, Site, Stats};
 use crate::capture::Reader;
-use crate::model::{EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
+use crate::model::{Effect, EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
 
 /// Bins of the histogram of sizes.
 const BINS: u32 = 10;
@@ -166,8 +166,8 @@ fn losses(counted: Losses, stats: &Stats) -> Losses {
 }
 
 fn by_kind(stats: &Stats) -> Vec<(Kind, u64)> {
-    let mut counts: Vec<_> =
-        stats.counts().filter(|(kind, _)| !matches!(kind, Kind::Free | Kind::Munmap)).collect();
+    let gives_back = |kind: Kind| matches!(kind.effect(), Effect::Frees | Effect::Unmaps);
+    let mut counts: Vec<_> = stats.counts().filter(|(kind, _)| !gives_back(*kind)).collect();
     counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     counts
 }
