@@ -73,7 +73,7 @@ def tools_for(interpreter, prof, with_memray):
 
 def tell(run):
     """A line of progress."""
-    key = ("workload", "mode", "scenario", "python", "configuration")
+    key = ("workload", "mode", "kind", "scenario", "python", "configuration")
     words = [run[name] for name in key if name in run]
     shown = {"failure": "%s", "requests_per_s": "%.0f/s", "wall_s": "%.2f s", "attach_s": "%.3f s", "added": "%d"}
     words += [form % run[name] for name, form in shown.items() if name in run][:1]
@@ -110,7 +110,10 @@ class Bench:
             helper = compile_helper()
             yield from disturbance.all_modes(python, plain, helper, count, scratch, tell)
         if "instructions" in self.only:
-            yield from instructions.runs(python, tools["prof"], compile_helper(), scratch, tell)
+            helper = compile_helper()
+            for kind, name in instructions.CONFIGURATIONS.items():
+                if name in tools:
+                    yield from instructions.runs(python, tools[name], kind, helper, scratch, tell)
 
 
 def measure(chosen):

@@ -12,6 +12,7 @@ COLUMNS = {
     "prof": "prof",
     "prof-objects": "prof, objects",
 }
+PAIRS = {"block": "`malloc`, `free`", "object": "`PyObject_Malloc`, `PyObject_Free`"}
 
 
 class Runs:
@@ -194,10 +195,10 @@ def instruction_table(all_runs):
     good = [run for run in all_runs if run["workload"] == "instructions" and "failure" not in run]
     pythons = list(dict.fromkeys(run["python"] for run in good))
     rows = []
-    for scenario in dict.fromkeys(run["scenario"] for run in good):
-        found = {run["python"]: run for run in good if run["scenario"] == scenario}
-        rows.append([scenario, *(instructions(found.get(python)) for python in pythons)])
-    return table(["a malloc and its free", *pythons], rows) if rows else ""
+    for case in dict.fromkeys((run["kind"], run["scenario"]) for run in good):
+        found = {run["python"]: run for run in good if (run["kind"], run["scenario"]) == case}
+        rows.append([PAIRS[case[0]], case[1], *(instructions(found.get(python)) for python in pythons)])
+    return table(["pair", "Python stack", *pythons], rows) if rows else ""
 
 
 def instructions(run):

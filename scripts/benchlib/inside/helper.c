@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <time.h>
 
 // A heartbeat: a thread that sleeps for a millisecond again and again and notes the
@@ -40,10 +40,8 @@ int64_t take_gap(void) { return atomic_exchange(&largest_gap_ns, 0); }
 
 // A block and its end between two breakpoints, for a tracer that counts what is
 // executed between them.
-void counted_pair(size_t size) {
+void counted_pair(void *(*allocate)(size_t), void (*release)(void *), size_t size) {
     __asm__ volatile("int3" ::: "memory");
-    void *block = malloc(size);
-    __asm__ volatile("" : "+r"(block)::"memory");
-    free(block);
+    release(allocate(size));
     __asm__ volatile("int3" ::: "memory");
 }

@@ -1,8 +1,8 @@
-"""A target whose events are counted: `stepped.py HELPER`.
+"""A target whose events are counted: `stepped.py HELPER KIND`.
 
 A line on stdin names a scenario, which brackets each of its events with breakpoints
 (`counted_pair`). What a section costs depends on the Python stack and on that of the
-event before:
+event before. The kind is `block` (malloc) or `object` (PyObject_Malloc).
 
     unchanged DEPTH    the stack is as it was
     fresh DEPTH        in turn: so many frames are gone, so many are new
@@ -10,13 +10,20 @@ event before:
 
 import ctypes
 import sys
+from functools import partial
 from itertools import repeat
 
 ROUNDS = 6
-SIZE = 700
+KINDS = {
+    "block": ("malloc", "free", 700),
+    "object": ("PyObject_Malloc", "PyObject_Free", 70),
+}
 
-pair = ctypes.PyDLL(sys.argv[1]).counted_pair
-pair.argtypes = [ctypes.c_size_t]
+counted_pair = ctypes.PyDLL(sys.argv[1]).counted_pair
+counted_pair.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+allocate, release, size = KINDS[sys.argv[2]]
+arguments = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in (allocate, release)]
+pair = partial(counted_pair, *arguments, size)
 
 
 def depth():
@@ -33,16 +40,16 @@ def under(levels, action):
 
 def unchanged():
     for _ in repeat(None, ROUNDS):
-        pair(SIZE)
+        pair()
 
 
 def down(levels):
-    down(levels - 1) if levels > 1 else pair(SIZE)
+    down(levels - 1) if levels > 1 else pair()
 
 
 def fresh(levels):
     for _ in repeat(None, ROUNDS):
-        pair(SIZE)
+        pair()
         down(levels)
 
 
@@ -53,6 +60,6 @@ SCENARIOS = {
 
 print("ready", flush=True)
 for line in iter(sys.stdin.readline, ""):
-    name, *arguments = line.split()
-    SCENARIOS[name](*arguments)
+    name, levels = line.split()
+    SCENARIOS[name](levels)
     print("{}", flush=True)
