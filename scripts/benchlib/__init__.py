@@ -11,7 +11,9 @@
     instructions   what an event costs in instructions, by `stepper`
     figures        medians and their intervals
     limits         what a recording may cost besides time
+    runs           measurements beside the unprofiled one
     tables         Markdown
+    document       all of it, and docs/performance.md
     machine        what all this ran on
     inside/        the programs that run in the target
 

@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import disturbance, instructions, interpreter, machine, speed, tables
+from . import disturbance, document, instructions, interpreter, machine, speed
+from .process import Failure
 from .tools import FLAG, Memray, Prof, Unprofiled
 
 ROOT = Path(__file__).parent.parent.parent
@@ -15,6 +16,14 @@ SCRATCH = ROOT / "target/bench"
 DOCUMENT = ROOT / "docs/performance.md"
 #: What is measured besides workloads.
 EXTRA = ("disturbance", "instructions")
+#: What a line of progress says of a run: the first of these that it has.
+SHOWN = {
+    "failure": "failed: %s",
+    "requests_per_s": "%.0f/s",
+    "wall_s": "%.2f s",
+    "attach_s": "attached in %.3f s",
+    "added": "%d instructions",
+}
 
 
 def arguments():
@@ -30,7 +39,7 @@ def arguments():
     parser.add_argument("--python", action="append", metavar="PATH", help="an interpreter; may be repeated")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds of each workload (5)")
     parser.add_argument("--no-memray", action="store_true", help="leave Memray out")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round, one interpreter")
     parser.add_argument("--prof", metavar="PATH", help="measure this build instead of the one it makes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every measurement in this file")
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing, show such a file")
@@ -75,8 +84,7 @@ def tell(run):
     """A line of progress."""
     key = ("workload", "mode", "kind", "scenario", "python", "configuration")
     words = [run[name] for name in key if name in run]
-    shown = {"failure": "%s", "requests_per_s": "%.0f/s", "wall_s": "%.2f s", "attach_s": "%.3f s", "added": "%d"}
-    words += [form % run[name] for name, form in shown.items() if name in run][:1]
+    words += [form % run[name] for name, form in SHOWN.items() if name in run][:1]
     print(" ".join(words), file=sys.stderr, flush=True)
 
 
@@ -91,7 +99,7 @@ class Bench:
         self.workloads = [speed.Workload(name, chosen.quick) for name in speed.NAMES if name in self.only]
         needed = {package for workload in self.workloads for package in workload.requires}
         packages = sorted(needed | {"memray"} if self.with_memray else needed)
-        paths = interpreter.choose(chosen.python)
+        paths = chosen.python or interpreter.usual()[: 1 if chosen.quick else None]
         self.interpreters = [interpreter.prepare(path, packages, SCRATCH) for path in paths]
 
     def runs(self):
@@ -131,9 +139,13 @@ def measure(chosen):
 
 def main():
     chosen = arguments()
-    result = json.loads(chosen.read.read_text()) if chosen.read else measure(chosen)
-    text = tables.markdown(result)
+    try:
+        result = json.loads(chosen.read.read_text()) if chosen.read else measure(chosen)
+    except (Failure, subprocess.CalledProcessError) as failure:
+        print("scripts/bench: %s" % failure, file=sys.stderr)
+        return 1
+    text = document.markdown(result)
     print(text)
     if chosen.update:
-        tables.update(DOCUMENT, text)
+        document.update(DOCUMENT, text)
     return 1 if any("failure" in run for run in result["runs"]) else 0

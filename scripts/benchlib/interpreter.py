@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT = ("3.11.7", "3.12.1")
+DEFAULT = ("3.11", "3.12")
 PACKAGES = ("memray", "numpy", "fastapi", "uvicorn")
 VERSION = "import platform; print(platform.python_version())"
 
@@ -40,12 +40,11 @@ def installed():
     return found
 
 
-def choose(paths):
-    """The interpreters to measure, as paths: those named, else the usual two, else all."""
-    if paths:
-        return paths
+def usual():
+    """The interpreters to measure, as paths: one of each of two versions, else all."""
     found = installed()
-    return [found[version] for version in DEFAULT if version in found] or list(found.values())
+    usual = [next((found[full] for full in found if full.startswith(minor + ".")), None) for minor in DEFAULT]
+    return list(filter(None, usual)) or list(found.values())
 
 
 def prepare(path, packages, scratch):
