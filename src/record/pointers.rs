@@ -25,7 +25,7 @@ const THUNK_STRIDE: u64 = (THUNK_BYTES as u64).next_multiple_of(16);
 /// So much is read at once.
 const PIECE: usize = 1 << 20;
 /// So long all memory is searched for a copy.
-const SEARCH_BUDGET: Duration = Duration::from_secs(5);
+const SEARCH_BUDGET: Duration = Duration::from_secs(20);
 
 /// A pointer that shall lead to a hook.
 pub struct Pointer {
@@ -100,9 +100,15 @@ fn swap(slot: u64, from: [u8; 8], to: [u8; 8]) -> Step {
     Step { what: step::SWAP, target: slot, args: [from, to, 0, 0, 0, 0], result: 0 }
 }
 
-/// Whether somebody has put something else in the place of our thunk.
+/// Whether somebody has put something else there than the function or our thunk.
 fn is_replaced(memory: &Memory, entry: &Entry) -> bool {
-    memory.read_u64(entry.patch).ok() != Some(u64::from_ne_bytes(entry.after))
+    let held = memory.read_u64(entry.patch).map(u64::to_ne_bytes);
+    held.is_ok_and(|held| held != entry.after && held != entry.before)
+}
+
+/// Whether `swaps` would set a copy of this pointer back.
+fn is_kept(swaps: &[Step], entry: &Entry) -> bool {
+    swaps.iter().any(|swap| swap.args[0].to_ne_bytes() == entry.after)
 }
 
 /// Watches for somebody who replaces a pointer while recording.
@@ -130,8 +136,7 @@ impl<'a> Watch<'a> {
         }
         self.held = held;
         let kept = copies.swaps().ok()?;
-        let is_kept = |entry: &&Entry| kept.iter().any(|swap| swap.args[0].to_ne_bytes() == entry.after);
-        Kind::from_tag(copies.entries.iter().find(|entry| !is_kept(entry))?.kind)
+        Kind::from_tag(copies.entries.iter().find(|entry| !is_kept(&kept, entry))?.kind)
     }
 }
 
@@ -159,7 +164,8 @@ impl<'a> Copies<'a> {
     /// lie in; of all modules, if somebody has changed one.
     pub fn swaps(&self) -> Result<Vec<Step>, Error> {
         let maps = self.ground.maps_now()?;
-        let everywhere = self.is_any_replaced();
+        let memory = self.ground.process.memory();
+        let everywhere = self.entries.iter().any(|entry| is_replaced(&memory, entry));
         let holds_pointer = |module: &Module| {
             module.writable(&maps).any(|range| self.entries.iter().any(|entry| range.contains(&entry.patch)))
         };
@@ -172,12 +178,21 @@ impl<'a> Copies<'a> {
         Ok(swaps)
     }
 
-    /// Whether a copy may be left somewhere else than in a module's data, if somebody
-    /// has changed a pointer: a place where it is, or `None`.
-    pub fn elsewhere(&self) -> Result<Option<u64>, Error> {
-        if !self.is_any_replaced() {
-            return Ok(None);
+    /// Whether somebody has replaced a pointer and keeps no copy of ours in a module's
+    /// data: then it may be anywhere.
+    pub fn is_any_missing(&self) -> Result<bool, Error> {
+        let memory = self.ground.process.memory();
+        let mut replaced = self.entries.iter().filter(|entry| is_replaced(&memory, entry)).peekable();
+        if replaced.peek().is_none() {
+            return Ok(false);
         }
+        let kept = self.swaps()?;
+        Ok(replaced.any(|entry| !is_kept(&kept, entry)))
+    }
+
+    /// A place in private memory where a copy is; or where the search ended, if there is
+    /// too much of it.
+    pub fn elsewhere(&self) -> Result<Option<u64>, Error> {
         let start = Instant::now();
         let mut found = None;
         let is_ours = |mapping: &&Mapping| self.region.contains(&mapping.range.start);
@@ -190,11 +205,6 @@ impl<'a> Copies<'a> {
             }
         }
         Ok(None)
-    }
-
-    fn is_any_replaced(&self) -> bool {
-        let memory = self.ground.process.memory();
-        self.entries.iter().any(|entry| is_replaced(&memory, entry))
     }
 
     /// Tells of every word in `range` that is the address of a thunk of ours.

@@ -13,10 +13,10 @@ use super::arm;
 use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
 use super::lock::{Lock, in_use};
-use super::look::anybody_in;
+use super::look::Census;
 use super::pointers::Copies;
 use super::register::{Register, field};
-use super::safe::Judge;
+use super::safe::{Judge, Patience};
 use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
@@ -140,10 +140,15 @@ impl Work<'_> {
         arm::disarm(self.ground, self.caller, &entries)?;
         self.left.detours = entries.iter().filter(|entry| entry.patch_len != POINTER).count();
         let islands = self.own_islands(&entries)?;
-        self.restore_pointers(&entries)?;
+        let copies = Copies::new(self.ground, self.region, &entries);
+        let is_any_missing = copies.is_any_missing()?;
+        self.restore_pointers(&copies)?;
+        if let Some(addr) = is_any_missing.then(|| copies.elsewhere()).transpose()?.flatten() {
+            return Err(Error::PointerKept { addr });
+        }
         self.wait_outside(&islands)?;
         // A thread that was inside may have copied one on.
-        while self.restore_pointers(&entries)? {
+        while self.restore_pointers(&copies)? {
             self.wait_outside(&islands)?;
         }
         self.close_library()?;
@@ -151,17 +156,13 @@ impl Work<'_> {
     }
 
     /// Sets every function pointer back that leads to us; whether there was one.
-    fn restore_pointers(&mut self, entries: &[Entry]) -> Result<bool, Error> {
-        let copies = Copies::new(self.ground, self.region, entries);
+    fn restore_pointers(&mut self, copies: &Copies) -> Result<bool, Error> {
         let swaps = copies.swaps()?;
         for batch in swaps.chunks(STEP_COUNT) {
             self.run_anywhere(batch)?;
             fail_point("pointers-restored")?;
         }
-        match copies.elsewhere()? {
-            None => Ok(!swaps.is_empty()),
-            Some(addr) => Err(Error::PointerKept { addr }),
-        }
+        Ok(!swaps.is_empty())
     }
 
     fn run_anywhere(&mut self, steps: &[Step]) -> Result<Vec<u64>, Error> {
@@ -191,11 +192,12 @@ impl Work<'_> {
         code.extend([library(&self.register())?, self.region.at(STUB)..self.region.at(PROGRAM)]);
         code.retain(|range| !range.is_empty());
         let start = Instant::now();
+        let mut census = Census::new(self.ground, &code);
         loop {
             let busy = self.busy_threads()?;
             let is_time = busy.is_empty() || start.elapsed() >= DOUBT;
             let inside = match is_time {
-                true => anybody_in(self.ground, &mut self.judge, &code, &busy)?,
+                true => census.anybody_inside(&mut self.judge, &busy, Patience::after(start.elapsed()))?,
                 false => busy.first().copied(),
             };
             let Some(inside) = inside else { return Ok(()) };

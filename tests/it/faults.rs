@@ -13,7 +13,8 @@ const MANY: usize = 1000;
 /// An attach that does `action` at the n-th fail point that it passes.
 fn attach(target: &Target, number: usize, action: &str) -> Finished {
     let file = target.scratch().join("capture.prof");
-    let args = ["attach", &target.pid(), "--force", "-q", "--duration", "50ms", "-o"];
+    let args =
+        ["attach", &target.pid(), "--trace-python-allocators", "--force", "-q", "--duration", "50ms", "-o"];
     prof(&args).arg(&file).env("PROF_FAIL_AT", &format!("{number}:{action}")).run()
 }
 

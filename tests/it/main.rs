@@ -19,6 +19,7 @@ mod chroot;
 mod contents;
 mod cpython;
 mod detach;
+mod domains;
 mod errors;
 mod exactness;
 mod faults;

@@ -7,22 +7,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Kinds that are memory events; every other object is a record of its own.
-const EVENTS: [&str; 14] = [
-    "malloc",
-    "calloc",
-    "realloc",
-    "reallocarray",
-    "posix_memalign",
-    "aligned_alloc",
-    "memalign",
-    "valloc",
-    "pvalloc",
-    "free",
-    "mmap",
-    "thread_stack",
-    "mremap",
-    "munmap",
-];
+fn is_event(kind: &str) -> bool {
+    let is_python = kind.starts_with("PyMem_") || kind.starts_with("PyObject_");
+    let is_mapping = matches!(kind, "mmap" | "thread_stack" | "pymalloc_arena" | "mremap" | "munmap");
+    let is_block = matches!(
+        kind,
+        "malloc"
+            | "calloc"
+            | "realloc"
+            | "reallocarray"
+            | "posix_memalign"
+            | "aligned_alloc"
+            | "memalign"
+            | "valloc"
+            | "pvalloc"
+            | "free"
+    );
+    is_python || is_mapping || is_block
+}
 
 /// What a capture holds.
 pub struct Capture {
@@ -76,7 +78,7 @@ impl Capture {
         let mut capture = Capture { path, events, others, stats: Value::Null };
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).expect("every line is one JSON object");
-            if EVENTS.contains(&value["kind"].as_str().expect("every record has a kind")) {
+            if is_event(value["kind"].as_str().expect("every record has a kind")) {
                 capture.events.push(serde_json::from_value(value).expect("an event as documented"));
             } else {
                 capture.others.push(value);
@@ -101,8 +103,8 @@ impl Capture {
         // change that, so that a second one is seen.
         let mut blocks: HashMap<u64, bool> = HashMap::new();
         let ours = |event: &&Event| match event.kind.as_str() {
-            "free" => blocks.get(&event.addr) == Some(&true),
-            "munmap" | "mmap" | "mremap" | "thread_stack" => sizes.contains(&event.size),
+            kind if kind == "free" || kind.ends_with("Free") => blocks.get(&event.addr) == Some(&true),
+            _ if event.is_mapping() => sizes.contains(&event.size),
             _ => {
                 let was_ours = blocks.get(&event.old_addr) == Some(&true);
                 let is_ours = was_ours || sizes.contains(&event.size);
@@ -175,7 +177,7 @@ impl Event {
     }
 
     fn is_mapping(&self) -> bool {
-        matches!(self.kind.as_str(), "mmap" | "munmap" | "mremap" | "thread_stack")
+        matches!(self.kind.as_str(), "mmap" | "munmap" | "mremap" | "thread_stack" | "pymalloc_arena")
     }
 }
 

@@ -117,6 +117,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for `prof: recording pid N to FILE`; the file.
     #[track_caller]
     pub fn started(&mut self) -> PathBuf {
