@@ -95,6 +95,7 @@ class Bench:
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.only, self.with_memray, self.quick = chosen.only, not chosen.no_memray, chosen.quick
         self.pairs = 1 if chosen.quick else chosen.pairs
+        self.is_given = chosen.prof is not None
         self.prof = chosen.prof or build()
         self.workloads = [speed.Workload(name, chosen.quick) for name in speed.NAMES if name in self.only]
         needed = {package for workload in self.workloads for package in workload.requires}

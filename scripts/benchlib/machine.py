@@ -24,6 +24,10 @@ def commit():
     return answer.stdout.strip() or "unknown"
 
 
+def version_of(prof):
+    return subprocess.run([prof, "--version"], capture_output=True, text=True).stdout.strip()
+
+
 def describe(bench):
     """Everything that a reader of the figures has to know."""
     memory = int(field("/proc/meminfo", "MemTotal").split()[0]) / (1 << 20)
@@ -33,8 +37,7 @@ def describe(bench):
         "memory": "%.0f GiB" % memory,
         "system": "%s, Linux %s" % (platform.freedesktop_os_release()["PRETTY_NAME"], platform.release()),
         "load at the start": "%.1f" % os.getloadavg()[0],
-        "prof": subprocess.run([bench.prof, "--version"], capture_output=True, text=True).stdout.strip()
-        + ", commit " + commit(),
+        "prof": "%s, %s" % (version_of(bench.prof), "a given build" if bench.is_given else "commit " + commit()),
         "Memray": bench.interpreters[0].package_version("memray") if bench.with_memray else "left out",
         "Python": ", ".join(python.version for python in bench.interpreters),
         "requests by": load.generator(),

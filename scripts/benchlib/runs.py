@@ -3,8 +3,8 @@
 from .figures import summary
 from .speed import NAMES
 
-#: Fewer allocations than this say nothing about one.
-ENOUGH = 100_000
+#: Fewer allocations than these say nothing about the time and the bytes of one.
+ENOUGH_FOR_TIME, ENOUGH_FOR_BYTES = 1_000_000, 100_000
 
 
 class Runs:
@@ -17,7 +17,7 @@ class Runs:
             base = self.by_key.get(key(run, "unprofiled"))
             if base:
                 run["added_bytes"] = run["grown_bytes"] - base["grown_bytes"]
-                run["added_s"] = run["wall_s"] - base["wall_s"]
+                run["added_s"] = processor_time(run) - processor_time(base)
             self._count_for(run)
 
     def _count_for(self, run):
@@ -65,17 +65,21 @@ def user_time(run):
     return run["user_s"]
 
 
-def has_many(run):
-    return (run.get("allocations") or 0) >= ENOUGH
+def processor_time(run):
+    return run["user_s"] + run["system_s"]
+
+
+def has_many(run, enough):
+    return (run.get("allocations") or 0) >= enough
 
 
 def nanoseconds_each(run):
-    """Time added for an allocation; None where it says nothing."""
-    if not has_many(run) or "requests_per_s" in run:
+    """Processor time added for an allocation; None where it says nothing."""
+    if not has_many(run, ENOUGH_FOR_TIME) or "requests_per_s" in run:
         return None
     return run["added_s"] / run["allocations"] * 1e9
 
 
 def bytes_each(run):
     """Bytes of capture for an allocation; None where it says nothing."""
-    return run["capture_bytes"] / run["allocations"] if has_many(run) else None
+    return run["capture_bytes"] / run["allocations"] if has_many(run, ENOUGH_FOR_BYTES) else None
