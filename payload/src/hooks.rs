@@ -295,7 +295,6 @@ pub unsafe extern "C" fn prof_mmap() {
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "mmap has six")]
 unsafe extern "C" fn mmap(
     hint: u64,
     size: u64,
