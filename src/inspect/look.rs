@@ -2,11 +2,12 @@
 
 use super::arenas::malloc_arenas;
 use super::category::{Landmarks, segments};
-use super::heaps::malloc_heaps;
+use super::heaps::{Heap, malloc_heaps};
 use super::sum::Sum;
 use crate::cpython::{ArenaTable, Arenas};
 use crate::model::{MallocArena, Pymalloc, RssSample};
-use prof_injector::process::{Activity, Mapping, Process};
+use prof_injector::process::{Activity, Mapping, Maps, Process, Resident};
+use prof_shared::region::PAGE;
 use std::io;
 use std::ops::Range;
 
@@ -42,7 +43,7 @@ pub fn look(
         // It has become another program (execve(2)).
         return Err(io::ErrorKind::NotFound.into());
     }
-    let heaps = malloc_heaps(&maps, |at| memory.read_u64(at).ok());
+    let heaps = heaps(process, &maps)?;
     let malloc_arenas = if by_name { arenas_of_malloc(process) } else { None };
     let landmarks = Landmarks {
         stack_pointers: stack_pointers(process),
@@ -68,6 +69,17 @@ pub fn look(
     })
 }
 
+/// Only resident memory is read: a read of other memory would map the zero page there,
+/// or the huge one.
+fn heaps(process: &Process, maps: &Maps) -> io::Result<Vec<Heap>> {
+    let (memory, pagemap) = (process.memory(), process.pagemap()?);
+    let is_resident = |at: u64| {
+        let page = at - at % PAGE;
+        pagemap.resident(&(page..page + PAGE)).is_ok_and(|resident| resident != Resident::default())
+    };
+    Ok(malloc_heaps(maps, |at| is_resident(at).then(|| memory.read_u64(at).ok())?))
+}
+
 /// While it changes it does not look right, or not whole.
 fn arenas_of_malloc(process: &Process) -> Option<Vec<MallocArena>> {
     const TRIES: u32 = 3;
@@ -75,7 +87,7 @@ fn arenas_of_malloc(process: &Process) -> Option<Vec<MallocArena>> {
     let mut found = None;
     for _ in 0..TRIES {
         let maps = process.maps().ok()?;
-        let heaps = malloc_heaps(&maps, |at| memory.read_u64(at).ok());
+        let heaps = heaps(process, &maps).ok()?;
         found = malloc_arenas(&maps, &heaps, &|at, out| memory.read(at, out).ok()).or(found);
         if found.as_ref().is_some_and(|arenas| arenas.iter().all(|arena| !arena.is_partial)) {
             break;

@@ -2,6 +2,8 @@
 //! that add up, and a report that names the leak.
 
 use crate::dsl::*;
+use prof_injector::Pid;
+use prof_injector::process::{Process, Resident};
 use serde_json::Value;
 
 /// The resident set that the kernel counts now, in bytes.
@@ -159,6 +161,20 @@ python_tests! { named:
         assert!(screen.lines().count() <= 30 && screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
         target.finish();
     }
+}
+
+/// A look at memory that the target has not touched would map zero pages there.
+#[test]
+fn looks_leave_no_trace() {
+    let mut target = target("baseline.py").ready();
+    let start: u64 = target.ask("untouched 300").parse().expect("an address");
+    let file = target.scratch().join("capture.prof");
+    prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().interrupt();
+    let process = Process::open(Pid::from_raw(target.pid().parse().expect("a number"))).expect("it runs");
+    let pagemap = process.pagemap().expect("it can be opened");
+    let resident = pagemap.resident(&(start..start + (300 << 20))).expect("it can be read");
+    assert_eq!(resident, Resident::default());
+    target.finish();
 }
 
 /// JSON says the same, and the parts of the explanation are the resident set.

@@ -10,6 +10,7 @@ from harness import SCRATCH, serve
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 kept = []
 small = []
 held = {}
@@ -37,6 +38,11 @@ def wait_deep(ready, depth):
     ended.wait()
 
 
+def want_huge(mapped, size):
+    """Where the system has no huge pages, this fails and nothing is different."""
+    libc.madvise(ctypes.addressof(ctypes.c_char.from_buffer(mapped)), size, MADV_HUGEPAGE)
+
+
 def hold_much():
     """Threads, files, the brk heap, huge pages; 24 MiB of the latter two."""
     for _ in range(16):
@@ -54,10 +60,15 @@ def hold_much():
     for _ in range(8 * MIB // (60 << 10)):
         libc.memset(libc.malloc(60 << 10), 1, 60 << 10)
     huge = mmap.mmap(-1, 16 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    libc.madvise(ctypes.addressof(ctypes.c_char.from_buffer(huge)), 16 * MIB, MADV_HUGEPAGE)
+    want_huge(huge, 16 * MIB)
     # One part of the last is written to, the other only read: the zero page.
     half = fill(mmap.mmap(-1, 8 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), 4 * MIB)
     kept.extend([fill(huge, 16 * MIB), half, sum(half[::4096])])
+    # The huge zero page, where there is one; and memory that nobody looks at.
+    for is_read in (True, False):
+        zeros = mmap.mmap(-1, 200 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        want_huge(zeros, 200 * MIB)
+        kept.extend([zeros, sum(zeros[::4096]) if is_read else 0])
     return 24 * MIB
 
 
@@ -65,6 +76,13 @@ def fill(buffer, size):
     """Writes to it without a copy, which malloc would keep room for."""
     libc.memset(ctypes.addressof(ctypes.c_char.from_buffer(buffer)), 1, size)
     return buffer
+
+
+def untouched(mib):
+    """Memory that nobody has written to or read; where it is."""
+    mapped = mmap.mmap(-1, int(mib) * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    kept.append(mapped)
+    return ctypes.addressof(ctypes.c_char.from_buffer(mapped))
 
 
 def block(name, mib):
@@ -125,6 +143,7 @@ serve(
         "hold-much": hold_much,
         "objects": objects,
         "leak": leak,
+        "untouched": untouched,
         "block": block,
         "free": free,
         "map": map_some,

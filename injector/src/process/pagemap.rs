@@ -23,7 +23,8 @@ const BATCH: u64 = 8192;
 /// Bytes of a range that are in physical memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resident {
-    /// Of a file or of shared memory.
+    /// Of a file or of shared memory; in anonymous memory the huge zero page, which is
+    /// mapped where memory is read that nobody has written to, and is in no resident set.
     pub file_bytes: u64,
     /// Anonymous, and of this process alone.
     pub own_bytes: u64,

@@ -165,13 +165,15 @@ fn held_by(site: &HeldSite<'_>, live: u64) -> [String; 2] {
     [head + &leaf, callers(blocks, site.stack.get(1..).unwrap_or_default())]
 }
 
-/// As many callers behind `line` as fit, the last of them shortened.
+/// As many callers behind `line` as fit, the last of them shortened; a mark says that
+/// there are more.
 fn callers(mut line: String, stack: &[Place<'_>]) -> String {
-    for place in stack {
-        let room = WIDTH.saturating_sub(line.chars().count() + " < ".len());
-        let caller = place.plain();
-        if caller.chars().count() > room && room < CALLER_MIN {
-            return line + " …";
+    const MORE: &str = " …";
+    for (index, place) in stack.iter().enumerate() {
+        let mark = if index + 1 < stack.len() { MORE.chars().count() } else { 0 };
+        let room = WIDTH.saturating_sub(line.chars().count() + " < ".len() + mark);
+        if place.plain().chars().count() > room && room < CALLER_MIN {
+            return line + MORE;
         }
         line = line + " < " + &place.short(room);
     }
