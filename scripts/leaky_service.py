@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""A small web service with a leak in it, for the demo and the tests.
+"""A small web service with two leaks in it, for the demo and the tests.
+
+One keeps large blocks, the other many small objects.
 
 It prints the port it listens on. It ends when its stdin does.
 """
@@ -10,8 +12,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-#: Answers by request, for ever: nobody takes anything out.
-seen = {}
+#: For ever: nobody takes anything out.
+pages = {}
+visits = []
 
 
 def render(path):
@@ -21,15 +24,21 @@ def render(path):
     return json.dumps({"path": path, "digest": hashlib.sha256(page).hexdigest()})
 
 
-def remember(path, answer):
-    seen[path] = (answer, bytearray(64_000))  # site:leak
+def keep_page(path):
+    pages[path] = bytearray(64_000)  # site:large
+
+
+def log_visit(path):
+    for step in range(300):
+        visits.append({"path": path, "step": step})  # site:small
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path).path
         answer = render(path)
-        remember(self.path, answer)
+        keep_page(self.path)
+        log_visit(self.path)
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

@@ -91,12 +91,19 @@ impl Live {
         }
     }
 
+    /// Every heap block and mapping: first address and bytes.
+    pub fn memory(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let blocks = self.blocks.iter().map(|(&addr, block)| (addr, block.size));
+        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start)))
+    }
+
     /// What is mapped, apart from heap blocks.
     pub fn mappings(&self) -> &Ranges {
         &self.mappings
     }
 
-    /// Frees of blocks that were not seen allocated: mostly older than the recording.
+    /// Frees of blocks that were not seen allocated, also by `realloc`: mostly older
+    /// than the recording.
     pub fn unmatched_frees(&self) -> u64 {
         self.unmatched_frees
     }

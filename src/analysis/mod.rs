@@ -4,6 +4,7 @@
 //! ```text
 //!  Event ─► Live ─► Change ─► Peak      live and peak bytes of every stack
 //!    │                   └──► Timeline  live bytes over time
+//!    │      └──────────────► Occupancy where it lies, at a few moments
 //!    └────► Sizes, counts by kind, gaps
 //! ```
 //!
@@ -11,8 +12,8 @@
 //! number of events.
 
 mod gaps;
-mod levels;
 mod live;
+mod occupancy;
 mod peak;
 mod ranges;
 mod sizes;
@@ -20,8 +21,8 @@ mod stats;
 mod timeline;
 
 pub use gaps::{Gap, Gaps};
-pub use levels::Levels;
 pub use live::{Change, Live};
+pub use occupancy::{Extent, Occupancy, Occupied};
 pub use peak::{Peak, Site};
 pub use ranges::{Piece, Ranges};
 pub use sizes::{Bin, Sizes};

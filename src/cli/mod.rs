@@ -10,6 +10,7 @@
 mod attach;
 mod detach;
 mod failure;
+mod input;
 mod parse;
 mod report;
 mod stats;
@@ -19,9 +20,6 @@ mod units;
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
-
-use crate::cpython::{self, Version};
-use crate::model::{CodeObject, Metadata};
 
 /// Record and explain the memory of running Python processes.
 #[derive(Parser)]
@@ -68,13 +66,4 @@ pub fn main() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref().is_some_and(is_pipe))
-}
-
-/// How to find the lines of a recording's code objects.
-fn line_resolver(metadata: &Metadata) -> impl Fn(&CodeObject, i32) -> u32 + use<> {
-    let version = Version::parse(&metadata.python.version);
-    move |code, offset| match version {
-        Some(version) => cpython::line(version, code.first_line, &code.line_table, offset),
-        None => code.first_line,
-    }
 }

@@ -7,12 +7,15 @@
 //!
 //! `arenas` and `maxarenas` are static variables up to 3.11 (`Objects/obmalloc.c`),
 //! found where the file still has its symbols, and lie in the interpreter's state
-//! since (`Include/internal/pycore_obmalloc.h`). What does not look right in every
-//! detail is taken for unknown.
+//! since (`Include/internal/pycore_obmalloc.h`), where the tables of
+//! [`super::offsets`] say. What does not look right in every detail is taken for
+//! unknown.
 
-use super::{Interpreter, Version};
+use super::Interpreter;
+use super::offsets::ArenaLayout;
 use object::{Object, ObjectSymbol};
 use prof_injector::process::{Memory, Module};
+use prof_shared::region::ABSENT;
 use std::ops::Range;
 
 /// Bytes of an `arena_object`.
@@ -56,19 +59,16 @@ pub struct Arenas {
 impl ArenaTable {
     /// Finds it. `module` is the interpreter's.
     pub fn find(python: &Interpreter, memory: &Memory, module: &Module) -> Option<ArenaTable> {
-        let (pointer, length) = match python.version() {
-            Version { minor: 12, .. } => {
-                let state = main_interpreter(python, memory)?;
-                (state + 4472, state + 4480)
+        let layout = python.layout().arenas;
+        let (pointer, length) = match layout.interpreter_state {
+            ABSENT => (variable(module, "arenas")?, variable(module, "maxarenas")?),
+            _ => {
+                let state = state(python, &layout, memory)?;
+                let field = |offset: u32| state.checked_add(offset.into());
+                (field(layout.state_objects)?, field(layout.state_length)?)
             }
-            Version { minor: 13, .. } => {
-                let state = memory.read_u64(main_interpreter(python, memory)? + 10800).ok()?;
-                (state.checked_add(512)?, state.checked_add(520)?)
-            }
-            Version { minor: ..12, .. } => (variable(module, "arenas")?, variable(module, "maxarenas")?),
-            _ => return None,
         };
-        let table = ArenaTable { pointer, length, shape: ArenaShape::of(python.version()) };
+        let table = ArenaTable { pointer, length, shape: ArenaShape::of(&layout) };
         table.read(memory).is_some().then_some(table)
     }
 
@@ -84,17 +84,13 @@ impl ArenaTable {
 impl Interpreter {
     /// Bytes of an arena.
     pub fn arena_bytes(&self) -> u64 {
-        ArenaShape::of(self.version()).arena_bytes
+        self.layout().arenas.arena_bytes.into()
     }
 }
 
 impl ArenaShape {
-    /// `ARENA_BITS` and `POOL_BITS` grew with the radix tree of 3.10.
-    fn of(version: Version) -> ArenaShape {
-        match version.at_least(10) {
-            true => ArenaShape { arena_bytes: 1 << 20, pool_bytes: 16 << 10 },
-            false => ArenaShape { arena_bytes: 256 << 10, pool_bytes: 4 << 10 },
-        }
+    fn of(layout: &ArenaLayout) -> ArenaShape {
+        ArenaShape { arena_bytes: layout.arena_bytes.into(), pool_bytes: layout.pool_bytes.into() }
     }
 
     fn decode(self, table: &[u8]) -> Option<Arenas> {
@@ -141,6 +137,12 @@ impl Arenas {
 /// A table that has never grown is empty.
 fn is_length(count: u32) -> bool {
     count <= MAX && count.is_multiple_of(FIRST)
+}
+
+/// The address of the main interpreter's allocator state.
+fn state(python: &Interpreter, layout: &ArenaLayout, memory: &Memory) -> Option<u64> {
+    let place = main_interpreter(python, memory)?.checked_add(layout.interpreter_state.into())?;
+    if layout.is_pointer { memory.read_u64(place).ok() } else { Some(place) }
 }
 
 /// The oldest interpreter: the newest comes first.

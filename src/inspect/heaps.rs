@@ -7,8 +7,7 @@
 //! ```
 //!
 //! `ar_ptr` points to the arena, which lies in its first heap; `prev` to the heap
-//! before. Which heap is the main arena's cannot be asked: it is not exported, and
-//! lies in the `brk` heap.
+//! before. The main arena has no such heap, but `brk`.
 
 use prof_injector::process::{Mapping, Maps};
 use std::ops::Range;
@@ -19,11 +18,22 @@ const PAGE: u64 = 4096;
 /// An arena begins so near to the start of its first heap.
 const ARENA_OFFSET_MAX: u64 = 256;
 
+/// A heap of an arena that is not the main one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heap {
+    /// From its first byte to the end of what can be written to.
+    pub range: Range<u64>,
+    /// Where its arena is.
+    pub arena: u64,
+    /// Bytes in use by the arena, from the first on.
+    pub bytes: u64,
+}
+
 /// The heaps in `maps`, ascending. `read` reads a word of the process.
-pub fn malloc_heaps(maps: &Maps, read: impl Fn(u64) -> Option<u64>) -> Vec<Range<u64>> {
+pub fn malloc_heaps(maps: &Maps, read: impl Fn(u64) -> Option<u64>) -> Vec<Heap> {
     let could_hold = |mapping: &&Mapping| mapping.is_anonymous() && mapping.write && !mapping.shared;
     let candidates = maps.0.iter().filter(could_hold).flat_map(aligned);
-    candidates.filter_map(|base| Some(base..base + heap_bytes(base, &read)?)).collect()
+    candidates.filter_map(|base| heap(base, &read)).collect()
 }
 
 /// The addresses in a mapping at which a heap could begin.
@@ -32,8 +42,8 @@ fn aligned(mapping: &Mapping) -> impl Iterator<Item = u64> + use<> {
     (first..mapping.range.end).step_by(HEAP_MAX as usize)
 }
 
-/// How much of the heap at `base` is in use; `None` if there is none.
-fn heap_bytes(base: u64, read: &impl Fn(u64) -> Option<u64>) -> Option<u64> {
+/// The heap at `base`, if there is one.
+fn heap(base: u64, read: &impl Fn(u64) -> Option<u64>) -> Option<Heap> {
     let word = |index: u64| read(base + 8 * index);
     let (arena, before, size, open) = (word(0)?, word(1)?, word(2)?, word(3)?);
     let is_first = before == 0;
@@ -47,7 +57,7 @@ fn heap_bytes(base: u64, read: &impl Fn(u64) -> Option<u64>) -> Option<u64> {
         && 0 < size
         && size <= open
         && open <= HEAP_MAX;
-    looks_right.then_some(open)
+    looks_right.then(|| Heap { range: base..base + open, arena, bytes: size })
 }
 
 #[cfg(test)]
@@ -63,7 +73,7 @@ mod tests {
             let heap = words.iter().find(|(base, _)| (*base..*base + 32).contains(&at));
             Some(heap.map_or(0, |(base, words)| words[(at - base) as usize / 8]))
         });
-        heaps.into_iter().map(|heap| (heap.start, heap.end - heap.start)).collect()
+        heaps.into_iter().map(|Heap { range, .. }| (range.start, range.end - range.start)).collect()
     }
 
     #[test]

@@ -12,10 +12,13 @@
 //! its largest mapping (see `prof_injector::process::Pagemap`). Between the looks the
 //! kernel's own counters are read, which needs no lock.
 
+mod arenas;
+mod bins;
 mod category;
 mod heaps;
 mod look;
 mod looker;
+mod sum;
 
 pub use category::{Category, Landmarks, Segment, segments};
 pub use look::{counters, look};

@@ -12,7 +12,7 @@ pub use event::{Event, What};
 pub use id::{Addr, ChunkSerial, CodeId, StackId, ThreadSerial, Tick, Tid};
 pub use prof_shared::kind::{Effect, KIND_END, Kind};
 pub use recording::{
-    Clock, End, EndReason, Entry, Losses, Metadata, Module, Note, NoteKind, Pymalloc, Python, RssSample,
-    ThreadName,
+    Clock, End, EndReason, Entry, Losses, MallocArena, Metadata, Module, Note, NoteKind, Pymalloc, Python,
+    RssSample, ThreadName,
 };
 pub use stack::{Frame, Stacks};

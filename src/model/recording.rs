@@ -149,6 +149,29 @@ pub struct RssSample {
     /// The allocator of small Python objects, where it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pymalloc: Option<Pymalloc>,
+    /// The arenas of glibc's malloc, the main one first, where they could be read. Only
+    /// in the first and the last sample.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub malloc_arenas: Vec<MallocArena>,
+    /// Where resident memory is: first address, bytes, resident bytes of the parts that
+    /// hold most, ascending. Only in the first and the last sample.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extents: Vec<(u64, u64, u64)>,
+}
+
+/// What an arena of glibc's malloc held at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MallocArena {
+    /// Bytes that it has from the system.
+    pub system_bytes: u64,
+    /// Free bytes at its end.
+    pub top_bytes: u64,
+    /// All free bytes, those at its end too. Blocks in the caches of threads count as used.
+    pub free_bytes: u64,
+    /// Whether more may be free: its lists were too long, or changed meanwhile.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
 }
 
 /// What pymalloc held at one moment.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use super::Format;
 use super::json;
 use super::place::{LineResolver, Places};
 use super::plain::Plain;
@@ -15,15 +16,6 @@ use crate::model::{
     Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, RssSample, StackId, ThreadName,
     ThreadSerial, Tick, What,
 };
-
-/// For whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// People.
-    Text,
-    /// Programs: a JSON object a line, as described in `docs/json.md`.
-    Json,
-}
 
 /// Writes the records of a capture.
 pub struct Records<'a> {

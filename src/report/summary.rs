@@ -5,9 +5,11 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use super::Format;
 use super::json;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
+use super::small_objects;
 use super::units::{bytes, count};
 use crate::analysis::Stats;
 use crate::capture::Reader;
@@ -33,6 +35,9 @@ pub struct SummaryReport {
     lost_events: u64,
     damaged_chunks: u64,
     end_reason: &'static str,
+    domains: bool,
+    #[serde(skip)]
+    small_objects: Option<&'static str>,
     functions: Vec<Row>,
 }
 
@@ -73,23 +78,30 @@ impl SummaryReport {
             lost_events: end.losses.events().max(lost(&stats)),
             damaged_chunks: events.damaged_chunks(),
             end_reason: end.reason.name(),
+            domains: metadata.domains,
+            small_objects: small_objects::seen_only_as(metadata),
             functions: rows(&stats, &merged, order, top),
         }
     }
 
-    /// One JSON object, as described in `docs/json.md`.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", json::pretty(self)?)
+    /// A table, or one JSON object.
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => self.write_text(out),
+            Format::Json => writeln!(out, "{}", json::pretty(self)?),
+        }
     }
 
-    /// For a terminal.
-    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let peak = self.peak_bytes;
         writeln!(out, "At the peak of {}", bytes(peak))?;
         if self.lost_events > 0 || self.damaged_chunks > 0 || self.end_reason == EndReason::Unfinished.name()
         {
             let lost = count(self.lost_events);
             writeln!(out, "INCOMPLETE: {lost} events lost, {} chunks damaged", self.damaged_chunks)?;
+        }
+        if let Some(text) = self.small_objects {
+            writeln!(out, "{text}\n{}", small_objects::REMEDY)?;
         }
         writeln!(out, "{:>11} {:>7}  {:>11} {:>7}  {:>11}  function", "own", "", "total", "", "count")?;
         for row in &self.functions {

@@ -10,8 +10,8 @@ use super::{Format, Order, Records, StatsReport, SummaryReport};
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
 use crate::capture::{Reader, Writer};
 use crate::model::{
-    CodeObject, End, EndReason, Entry, Kind, Losses, Metadata, Module, Note, NoteKind, Pymalloc, Python,
-    RssSample, ThreadName,
+    CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind, Pymalloc,
+    Python, RssSample, ThreadName,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -22,10 +22,10 @@ fn lines(code: &CodeObject, offset: i32) -> u32 {
     code.first_line + offset.max(0) as u32 / 2
 }
 
-fn stats(reader: &Reader, json: bool) -> String {
+fn stats(reader: &Reader, format: Format) -> String {
     let report = StatsReport::new(reader, &lines, 5);
     let mut out = Vec::new();
-    if json { report.write_json(&mut out) } else { report.write_text(&mut out) }.expect("memory");
+    report.write(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
 }
 
@@ -110,17 +110,17 @@ fn end() -> End {
     End { reason: EndReason::TargetExited, unix_ns, events: 11, longest_pause_us: 84, losses }
 }
 
-fn screen(reader: &Reader, json: bool) -> String {
+fn screen(reader: &Reader, format: Format) -> String {
     let report = StatsReport::new(reader, &lines, 5);
     let mut out = Vec::new();
-    if json { report.write_screen_json(&mut out) } else { report.write_screen(&mut out) }.expect("memory");
+    report.write_screen(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
 }
 
-fn summary(reader: &Reader, order: Order, json: bool) -> String {
+fn summary(reader: &Reader, order: Order, format: Format) -> String {
     let report = SummaryReport::new(reader, &lines, order, 5);
     let mut out = Vec::new();
-    if json { report.write_json(&mut out) } else { report.write_text(&mut out) }.expect("memory");
+    report.write(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
 }
 
@@ -141,7 +141,21 @@ fn grown() -> (Scratch, Reader) {
         let parts: std::collections::BTreeMap<_, _> = parts.collect();
         let resident_bytes =
             parts.iter().filter(|(name, _)| !name.contains(':')).map(|(_, bytes)| bytes).sum();
-        RssSample { t_ns, resident_bytes, parts, pymalloc: Some(pymalloc) }
+        let arena = |mib: u64, is_partial| MallocArena {
+            system_bytes: mib * MIB,
+            top_bytes: MIB / 8,
+            free_bytes: MIB,
+            is_partial,
+        };
+        let malloc_arenas = vec![arena(40, false), arena(7, arenas > 3)];
+        RssSample {
+            t_ns,
+            resident_bytes,
+            parts,
+            pymalloc: Some(pymalloc),
+            malloc_arenas,
+            ..RssSample::default()
+        }
     };
     let first = [("anonymous", 100), ("brk_heap", 50), ("files", 9), ("file:/lib/libc.so.6", 2)];
     let last = [("anonymous", 130), ("brk_heap", 49), ("files", 9), ("prof", 2)];
@@ -149,7 +163,7 @@ fn grown() -> (Scratch, Reader) {
     writer.rss(&sample(60_000_001_000, &last, 5, vec![(0x7f50_0000_0000, 2 * MIB)])).expect("room");
     let mapped = |chunk: Chunk, ticks, addr, size| {
         chunk.put(|e| {
-            e.tag(Kind::Mmap);
+            e.tag(Kind::PymallocArena);
             e.time(ticks);
             e.addr(addr);
             e.number(size);
@@ -174,11 +188,11 @@ fn grown() -> (Scratch, Reader) {
 fn the_screen_and_the_summary_look_like_this() {
     let (_scratch, reader) = grown();
     for (name, text) in [
-        ("grown.report.txt", screen(&reader, false)),
-        ("grown.report.json", screen(&reader, true)),
-        ("grown.summary.txt", summary(&reader, Order::Total, false)),
-        ("grown.summary.json", summary(&reader, Order::Own, true)),
-        ("grown.stats.txt", stats(&reader, false)),
+        ("grown.report.txt", screen(&reader, Format::Text)),
+        ("grown.report.json", screen(&reader, Format::Json)),
+        ("grown.summary.txt", summary(&reader, Order::Total, Format::Text)),
+        ("grown.summary.json", summary(&reader, Order::Own, Format::Json)),
+        ("grown.stats.txt", stats(&reader, Format::Text)),
     ] {
         if std::env::var_os("PROF_BLESS").is_some() {
             fs::write(golden(name), &text).expect("room");
@@ -191,7 +205,7 @@ fn the_screen_and_the_summary_look_like_this() {
 fn every_order_has_its_own_first() {
     let (_scratch, reader) = grown();
     let first = |order| {
-        let text = summary(&reader, order, true);
+        let text = summary(&reader, order, Format::Json);
         let rows: serde_json::Value = serde_json::from_str(&text).expect("valid");
         rows["functions"][0]["function"].as_str().map(str::to_owned)
     };
@@ -227,7 +241,7 @@ fn the_screen_fits_whatever_the_names() {
     let losses = Losses { allocations: u64::MAX, truncated_stacks: u64::MAX, ..Losses::default() };
     writer.finish(&End { losses, longest_pause_us: u64::MAX, ..End::default() }).expect("room");
     let reader = Reader::open(&scratch.path()).expect("it opens");
-    let text = screen(&reader, false);
+    let text = screen(&reader, Format::Text);
     assert!(text.lines().count() <= 29, "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("1.py:10)"), "the end of a path and the line stay: {text}");
@@ -244,8 +258,8 @@ fn golden_capture_of_version_1_reads_the_same() {
     }
     let reader = Reader::open(&capture).expect("the golden capture");
     for (name, text) in [
-        ("small-v1.stats.json", stats(&reader, true)),
-        ("small-v1.stats.txt", stats(&reader, false)),
+        ("small-v1.stats.json", stats(&reader, Format::Json)),
+        ("small-v1.stats.txt", stats(&reader, Format::Text)),
         ("small-v1.parse.jsonl", parse(&reader, Format::Json)),
         ("small-v1.parse.txt", parse(&reader, Format::Text)),
     ] {
@@ -284,13 +298,17 @@ fn json_is_valid_and_no_output_steers_a_terminal() {
     for line in lines.lines() {
         serde_json::from_str::<serde_json::Value>(line).expect(line);
     }
-    let figures = stats(&reader, true);
+    let figures = stats(&reader, Format::Json);
     serde_json::from_str::<serde_json::Value>(&figures).expect("valid");
-    let answers = screen(&reader, true);
+    let answers = screen(&reader, Format::Json);
     serde_json::from_str::<serde_json::Value>(&answers).expect("valid");
-    let functions = summary(&reader, Order::Own, true);
+    let functions = summary(&reader, Order::Own, Format::Json);
     serde_json::from_str::<serde_json::Value>(&functions).expect("valid");
-    let plain = [screen(&reader, false), summary(&reader, Order::Own, false), stats(&reader, false)];
+    let plain = [
+        screen(&reader, Format::Text),
+        summary(&reader, Order::Own, Format::Text),
+        stats(&reader, Format::Text),
+    ];
     for text in [lines, figures, answers, functions, parse(&reader, Format::Text)].into_iter().chain(plain) {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
@@ -317,13 +335,26 @@ fn instructions_of_one_line_are_one_site() {
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
+/// A `realloc` frees a block and is no deallocation: of none, one was of an older block.
+#[test]
+fn older_blocks_are_no_part_of_the_deallocations() {
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    put_chunk(&mut writer, 1, &Chunk::new(1, 0).realloc(1, 0x1000, 2, 0x2000, 64));
+    writer.finish(&End::default()).expect("room");
+    let text = stats(&Reader::open(&scratch.path()).expect("it opens"), Format::Text);
+    for line in ["Deallocations      0", "Older blocks freed 1"] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
+    }
+}
+
 #[test]
 fn an_empty_recording_has_reports_too() {
     let scratch = Scratch::new();
     drop(scratch.writer());
     let reader = Reader::open(&scratch.path()).expect("it opens");
-    assert!(stats(&reader, false).contains("INCOMPLETE"));
-    let figures: serde_json::Value = serde_json::from_str(&stats(&reader, true)).expect("valid");
+    assert!(stats(&reader, Format::Text).contains("INCOMPLETE"));
+    let figures: serde_json::Value = serde_json::from_str(&stats(&reader, Format::Json)).expect("valid");
     assert_eq!(figures["end_reason"], "unfinished");
     assert_eq!(figures["allocation_size_histogram"], serde_json::json!([]));
     assert_eq!(parse(&reader, Format::Json).lines().count(), 2, "metadata and a note");

@@ -2,6 +2,8 @@
 //! that add up, and a report that names the leak.
 
 use crate::dsl::*;
+use prof_injector::Pid;
+use prof_injector::process::{Process, Resident};
 use serde_json::Value;
 
 /// The resident set that the kernel counts now, in bytes.
@@ -22,6 +24,14 @@ fn looks(capture: &Capture) -> Vec<&Value> {
     capture.records("rss").into_iter().filter(|sample| !sample["parts"]["files"].is_null()).collect()
 }
 
+/// Waits until the first look is in the capture.
+fn wait_for_a_look(file: &std::path::Path) {
+    until("the first look is written", || {
+        let output = prof(&["parse", "--json"]).arg(file).run().success();
+        (!looks(&Capture::parse(file, &output.stdout)).is_empty()).then_some(())
+    });
+}
+
 fn parts(look: &Value) -> impl Iterator<Item = (&str, u64)> {
     let parts = look["parts"].as_object().expect("a look has parts");
     parts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_u64().expect("bytes")))
@@ -31,7 +41,8 @@ python_tests! { all:
     /// At the first look and at the last; the target is idle then.
     fn categories_add_up(python) {
         let mut target = target("baseline.py").python(python).ready();
-        let held: u64 = target.ask("hold").parse().expect("bytes");
+        let held = |answer: String| answer.parse::<u64>().expect("bytes");
+        let held = held(target.ask("hold")) + held(target.ask("hold-much"));
         let before = resident(&target);
         assert!(before > held, "the target holds what it says");
         let file = target.scratch().join("capture.prof");
@@ -48,9 +59,63 @@ python_tests! { all:
             let part = |name: &str| look["parts"][name].as_u64().unwrap_or(0);
             assert!(part("malloc_arenas") >= 4 << 20, "a thread holds 4 MiB: {look:#}");
             assert!(part("shared") >= 2 << 20, "a shared mapping has 2 MiB: {look:#}");
-            assert!(part("thread_stacks") >= 8 << 10, "{look:#}");
-            assert!(part("files") > 1 << 20 && part("brk_heap") > 64 << 10, "{look:#}");
+            assert!(part("thread_stacks") >= 17 * (8 << 10), "17 threads: {look:#}");
+            assert!(part("files") > 1 << 20 && part("brk_heap") > 8 << 20, "{look:#}");
+            assert!(part("anonymous") > 40 << 20, "{look:#}");
         }
+        target.finish();
+    }
+
+    /// Known amounts from before the attach and since: recorded blocks, mappings of which
+    /// only a part is written to, and an older block that is given back.
+    fn the_resident_set_is_explained(python) {
+        const MIB: u64 = 1 << 20;
+        let mut target = target("baseline.py").python(python).ready();
+        for command in ["objects", "block kept 30", "block dropped 40", "map 5 50"] {
+            target.ask(command);
+        }
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        wait_for_a_look(&file);
+        for command in ["free dropped", "block since 25", "map 7 70", "block gone 9", "free gone"] {
+            target.ask(command);
+        }
+        let capture = recording.interrupt().capture();
+        let set = &capture.stats["resident_set"];
+        let explained = |part: &str| set["explained"][part].as_u64().expect("bytes");
+        let first = looks(&capture)[0];
+        let bytes = |value: &Value| value.as_u64().expect("bytes");
+        let before = bytes(&first["resident_bytes"]) - bytes(&first["parts"]["prof"]);
+        for (part, expected) in [
+            ("recorded_bytes", 25 * MIB + 7 * MIB),
+            ("baseline_bytes", before - 40 * MIB),
+            ("prof_bytes", 0),
+            ("neither_bytes", 0),
+        ] {
+            let found = explained(part);
+            let slack = if part == "prof_bytes" { 40 * MIB } else { 3 * MIB / 2 };
+            assert!(found.abs_diff(expected) <= slack, "{part}: {found} is not {expected}: {set:#}");
+        }
+        let sum: u64 = ["recorded", "baseline", "prof", "neither"].map(|part| explained(&format!("{part}_bytes"))).iter().sum();
+        assert_eq!(set["at_end_bytes"], sum, "{set:#}");
+        target.finish();
+    }
+
+    /// New arenas of pymalloc are recorded; old ones stay baseline, whatever comes into them.
+    fn arenas_are_explained(python) {
+        let mut target = target("baseline.py").python(python).ready();
+        let objects: u64 = target.ask("objects").parse().expect("bytes");
+        let file = target.scratch().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
+        wait_for_a_look(&file);
+        target.ask("objects");
+        let capture = recording.interrupt().capture();
+        let set = &capture.stats["resident_set"];
+        let explained = |part: &str| set["explained"][part].as_u64().expect("bytes");
+        let first = set["at_attach_bytes"].as_u64().expect("bytes");
+        assert!((objects..2 * objects).contains(&explained("recorded_bytes")), "{set:#}");
+        assert!(explained("baseline_bytes").abs_diff(first) <= 3 << 20, "{set:#}");
+        assert!(explained("neither_bytes") <= 2 << 20, "{set:#}");
         target.finish();
     }
 
@@ -96,6 +161,20 @@ python_tests! { named:
         assert!(screen.lines().count() <= 30 && screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
         target.finish();
     }
+}
+
+/// A look at memory that the target has not touched would map zero pages there.
+#[test]
+fn looks_leave_no_trace() {
+    let mut target = target("baseline.py").ready();
+    let start: u64 = target.ask("untouched 300").parse().expect("an address");
+    let file = target.scratch().join("capture.prof");
+    prof(&["attach", &target.pid(), "-o"]).arg(&file).recording().interrupt();
+    let process = Process::open(Pid::from_raw(target.pid().parse().expect("a number"))).expect("it runs");
+    let pagemap = process.pagemap().expect("it can be opened");
+    let resident = pagemap.resident(&(start..start + (300 << 20))).expect("it can be read");
+    assert_eq!(resident, Resident::default());
+    target.finish();
 }
 
 /// JSON says the same, and the parts of the explanation are the resident set.

@@ -30,6 +30,7 @@ mod layouts;
 mod lifecycle;
 mod limits;
 mod matrix;
+mod malloc;
 mod payload_file;
 mod protections;
 mod reports;

@@ -1,5 +1,5 @@
 //! A web service under load is recorded and left, and answers every request. The
-//! leak in it is found, at its line.
+//! leaks in it are found, at their lines.
 
 use crate::dsl::*;
 use std::io::{Read, Write};
@@ -51,27 +51,59 @@ fn request(port: &str, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// Records a service under load with these options; it answers before, meanwhile and
+/// after.
+fn record(target: &mut Target, options: &[&str]) -> Finished {
+    let port = target.ask("port");
+    let load = Load { port: &port, stop: AtomicBool::new(false), answered: AtomicU32::new(0) };
+    let file = target.scratch().join("capture.prof");
+    std::thread::scope(|scope| {
+        let _stop = Stop(&load.stop);
+        for client in 0..4 {
+            let load = &load;
+            scope.spawn(move || load.run(client));
+        }
+        load.answers(50);
+        let pid = target.pid();
+        let attach = [&["attach", &pid], options, &["-o"]].concat();
+        let recording = prof(&attach).arg(&file).recording();
+        load.answers(200);
+        let finished = recording.interrupt();
+        load.answers(50);
+        finished
+    })
+}
+
+/// What stands at the end of the screen under a title.
+fn held(finished: &Finished) -> &str {
+    let screen = finished.stderr.split("Still holding memory").nth(1).expect("a screen");
+    screen.split("Allocated and freed").next().expect("a first part")
+}
+
+fn place(site: &str) -> String {
+    format!("leaky_service.py:{})", Source::read("../../scripts/leaky_service.py").line(site))
+}
+
+const NOTE: &str = "Small objects (at most 512 bytes) are seen only as pymalloc's arenas.";
+
 python_tests! { named:
-    fn answers_every_request(python) {
+    fn small_leaks_show_as_arenas(python) {
         let mut target = target("service.py").python(python).ready();
-        let port = target.ask("port");
-        let load = Load { port: &port, stop: AtomicBool::new(false), answered: AtomicU32::new(0) };
-        let file = target.scratch().join("capture.prof");
-        let finished = std::thread::scope(|scope| {
-            let _stop = Stop(&load.stop);
-            for client in 0..4 {
-                let load = &load;
-                scope.spawn(move || load.run(client));
-            }
-            load.answers(50);
-            let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
-            load.answers(200);
-            let finished = recording.interrupt();
-            load.answers(50);
-            finished
-        });
-        let line = Source::read("../../scripts/leaky_service.py").line("leak");
-        let finished = finished.says(&format!("leaky_service.py:{line}"));
+        let finished = record(&mut target, &[]);
+        let held = held(&finished);
+        assert!(held.contains(&place("large")) && held.contains("pymalloc arenas"), "{}", finished.stderr);
+        assert!(finished.stderr.contains(NOTE) && finished.stderr.contains("--trace-python-allocators"));
+        finished.capture().is_complete();
+        target.finish();
+    }
+
+    fn both_leaks_are_found(python) {
+        let mut target = target("service.py").python(python).ready();
+        let finished = record(&mut target, &["--trace-python-allocators"]);
+        for leak in ["large", "small"] {
+            assert!(held(&finished).contains(&place(leak)), "{leak}\n{}", finished.stderr);
+        }
+        assert!(!finished.stderr.contains(NOTE), "{}", finished.stderr);
         finished.capture().is_complete();
         target.finish();
     }

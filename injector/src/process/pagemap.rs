@@ -23,7 +23,8 @@ const BATCH: u64 = 8192;
 /// Bytes of a range that are in physical memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resident {
-    /// Of a file or of shared memory.
+    /// Of a file or of shared memory; in anonymous memory the huge zero page, which is
+    /// mapped where memory is read that nobody has written to, and is in no resident set.
     pub file_bytes: u64,
     /// Anonymous, and of this process alone.
     pub own_bytes: u64,
@@ -42,7 +43,20 @@ impl Pagemap {
 
     /// What of `range` is resident.
     pub fn resident(&self, range: &Range<u64>) -> io::Result<Resident> {
-        let mut resident = Resident::default();
+        let mut sum = Resident::default();
+        self.tiles(range, u64::MAX, |_, resident| sum = resident)?;
+        Ok(sum)
+    }
+
+    /// Tells what is resident of each part of `range` that lies between multiples of
+    /// `tile_bytes`, in ascending order. Parts without anything are left out.
+    pub fn tiles(
+        &self,
+        range: &Range<u64>,
+        tile_bytes: u64,
+        mut tell: impl FnMut(Range<u64>, Resident),
+    ) -> io::Result<()> {
+        let mut tile = Tile::new(tile_bytes, range.start);
         let mut buffer = [0; (BATCH * ENTRY) as usize];
         let (mut page, end) = (range.start / PAGE, range.end.div_ceil(PAGE));
         while page < end {
@@ -52,10 +66,44 @@ impl Pagemap {
             if entries.is_empty() {
                 break;
             }
-            entries.iter().for_each(|&entry| resident.add(u64::from_ne_bytes(entry)));
+            entries.iter().zip(page..).for_each(|(&entry, page)| {
+                tile.add(u64::from_ne_bytes(entry), page * PAGE, &mut tell);
+            });
             page += entries.len() as u64;
         }
-        Ok(resident)
+        tile.tell(range.end, &mut tell);
+        Ok(())
+    }
+}
+
+/// The part that is being read.
+struct Tile {
+    bytes: u64,
+    range: Range<u64>,
+    resident: Resident,
+}
+
+impl Tile {
+    fn new(bytes: u64, start: u64) -> Tile {
+        let end = (start - start % bytes).saturating_add(bytes);
+        Tile { bytes, range: start..end, resident: Resident::default() }
+    }
+
+    #[inline]
+    fn add(&mut self, entry: u64, at: u64, tell: &mut impl FnMut(Range<u64>, Resident)) {
+        if entry & PRESENT != 0 {
+            if at >= self.range.end {
+                self.tell(self.range.end, tell);
+                *self = Tile::new(self.bytes, at - at % self.bytes);
+            }
+            self.resident.add(entry);
+        }
+    }
+
+    fn tell(&self, end: u64, tell: &mut impl FnMut(Range<u64>, Resident)) {
+        if self.resident != Resident::default() {
+            tell(self.range.start..end.min(self.range.end), self.resident);
+        }
     }
 }
 
@@ -74,6 +122,22 @@ impl Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_end_where_tiles_do() {
+        const TILE: u64 = 16 * PAGE;
+        let mut tile = Tile::new(TILE, 3 * PAGE);
+        let mut told = Vec::new();
+        let mut tell = |range: Range<u64>, resident: Resident| {
+            told.push((range.start / PAGE, range.end / PAGE, resident.own_bytes / PAGE));
+        };
+        for page in 3..60 {
+            let entry = if [3, 15, 16, 47, 50].contains(&page) { PRESENT | EXCLUSIVE } else { 0 };
+            tile.add(entry, page * PAGE, &mut tell);
+        }
+        tile.tell(60 * PAGE, &mut tell);
+        assert_eq!(told, [(3, 16, 2), (16, 32, 1), (32, 48, 1), (48, 60, 1)]);
+    }
 
     #[test]
     fn pages_are_of_three_sorts() {

@@ -46,6 +46,25 @@ pub struct Layout {
     pub object_type: u32,
     /// In a type: `tp_dealloc`.
     pub type_dealloc: u32,
+    /// Of the allocator of small objects.
+    pub arenas: ArenaLayout,
+}
+
+/// Where pymalloc lists its arenas, and how large things are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArenaLayout {
+    /// In an interpreter: the allocator's state (3.12 and later).
+    pub interpreter_state: u32,
+    /// Whether only its address is there (3.13 and later).
+    pub is_pointer: bool,
+    /// In that state: the address of the first `arena_object`.
+    pub state_objects: u32,
+    /// In that state: their number.
+    pub state_length: u32,
+    /// Bytes of an arena.
+    pub arena_bytes: u32,
+    /// Bytes of a pool.
+    pub pool_bytes: u32,
 }
 
 impl Layout {

@@ -1,6 +1,6 @@
 //! Layout of CPython 3.13 (x86_64), written by `scripts/gen_offsets`.
 
-use super::Layout;
+use super::{ArenaLayout, Layout};
 use prof_shared::region::{self, PyOffsets};
 
 /// The layout.
@@ -40,4 +40,12 @@ pub const LAYOUT: Layout = Layout {
     native_thread_id: 160,
     object_type: 8,
     type_dealloc: 48,
+    arenas: ArenaLayout {
+        interpreter_state: 10800,
+        is_pointer: true,
+        state_objects: 512,
+        state_length: 520,
+        arena_bytes: 1048576,
+        pool_bytes: 16384,
+    },
 };

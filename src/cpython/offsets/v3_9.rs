@@ -1,6 +1,6 @@
 //! Layout of CPython 3.9 (x86_64), written by `scripts/gen_offsets`.
 
-use super::Layout;
+use super::{ArenaLayout, Layout};
 use prof_shared::region::{self, PyOffsets};
 
 /// The layout.
@@ -40,4 +40,12 @@ pub const LAYOUT: Layout = Layout {
     native_thread_id: region::ABSENT,
     object_type: 8,
     type_dealloc: 48,
+    arenas: ArenaLayout {
+        interpreter_state: region::ABSENT,
+        is_pointer: false,
+        state_objects: region::ABSENT,
+        state_length: region::ABSENT,
+        arena_bytes: 262144,
+        pool_bytes: 4096,
+    },
 };

@@ -8,10 +8,11 @@ mod text;
 use hashbrown::HashMap;
 use std::io::{self, Write};
 
+use super::Format;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
-use super::resident::ResidentReport;
-use crate::analysis::{Bin, Gap, Levels, Site, Stats};
+use super::resident::{self, ResidentReport};
+use crate::analysis::{Bin, Gap, Site, Stats};
 use crate::capture::Reader;
 use crate::model::{Effect, EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
 
@@ -68,15 +69,14 @@ impl<'a> StatsReport<'a> {
         let metadata = reader.metadata();
         let mut stats = Stats::new(metadata);
         let mut events = reader.events();
-        let samples = reader.rss().iter().map(|sample| metadata.clock.tick(sample.t_ns));
-        let mut levels = Levels::new(samples.collect());
+        let mut occupancy = resident::occupancy(reader.rss(), &metadata.clock);
         for event in events.by_ref() {
+            occupancy.before(event.at, &stats.live);
             stats.add(&event);
-            levels.add(event.at, stats.peak.live_bytes());
         }
         let mut places = Places::new(reader, lines);
         let merged = Merged::new(events.stacks(), &mut places);
-        let resident = ResidentReport::new(reader.rss(), &levels);
+        let resident = ResidentReport::new(reader.rss(), &occupancy.finish(&stats.live));
         let mut sites = merge(stats.peak.sites(), &merged);
         for (stack, bytes) in resident.arena_bytes(stats.live.mappings()) {
             sites.entry(merged.of(stack)).or_default().arena_bytes += bytes;
@@ -114,24 +114,20 @@ impl<'a> StatsReport<'a> {
         }
     }
 
-    /// One JSON object, as described in `docs/json.md`.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        json::write(self, out)
+    /// The figures.
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => text::write(self, out),
+            Format::Json => json::write(self, out),
+        }
     }
 
-    /// For a terminal.
-    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        text::write(self, out)
-    }
-
-    /// For a terminal: the answers that are wanted first, on one screen.
-    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
-        screen::write(self, out)
-    }
-
-    /// The same answers as one JSON object, as described in `docs/json.md`.
-    pub fn write_screen_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        screen_json::write(self, out)
+    /// The answers that are wanted first; as text on one screen.
+    pub fn write_screen(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Text => screen::write(self, out),
+            Format::Json => screen_json::write(self, out),
+        }
     }
 
     /// Where the memory was at the peak, most first.

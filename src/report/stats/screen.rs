@@ -3,18 +3,17 @@
 use std::io::{self, Write};
 
 use super::{Churn, HeldSite, StatsReport};
-use crate::model::EndReason;
+use crate::model::{EndReason, MallocArena};
 use crate::report::place::Place;
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
+use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural, signed_bytes};
 
 const WIDTH: usize = 80;
 /// Call sites that still hold memory, and that free it again.
 const HELD: usize = 5;
 const CHURN: usize = 3;
-/// Categories of the resident set whose growth is told.
-const GROWTH: usize = 3;
 /// Growth within less time than this says nothing of a minute.
 const SHORTEST_NS: u64 = 1_000_000_000;
 /// A caller is not shortened to less than this.
@@ -76,37 +75,59 @@ fn resident(report: &StatsReport<'_>) -> Vec<String> {
         lines.push(format!("  of it        {}, {},", rows[0], rows[1]));
         lines.push(format!("               {}, {}", rows[2], rows[3]));
     }
-    lines.push(growth(report));
+    lines.extend(growth(report));
+    lines.extend(allocators(report));
     lines
 }
 
-fn growth(report: &StatsReport<'_>) -> String {
+/// On one line, or two.
+fn growth(report: &StatsReport<'_>) -> Vec<String> {
+    const LABEL: &str = "  a minute     ";
     let resident = &report.resident;
     let is_target = |growth: &&Growth| growth.category != "prof" && growth.bytes_per_minute != 0;
-    let grown = resident.growth().iter().filter(is_target);
     let one = |Growth { category, bytes_per_minute, .. }: &Growth| {
         format!("{} {}", category.replace('_', " "), signed_bytes(*bytes_per_minute))
     };
-    let grown: Vec<_> = grown.take(GROWTH).map(one).collect();
-    match (resident.growth().is_empty(), grown.is_empty()) {
-        (true, _) => "  a minute     by category: unknown".to_owned(),
-        _ if resident.span_ns() < SHORTEST_NS => "  a minute     too short a time to tell".to_owned(),
-        (_, true) => format!("  a minute     no growth in {}", duration(resident.span_ns())),
-        _ => join("  a minute     ".to_owned(), &grown),
-    }
+    let grown: Vec<_> = resident.growth().iter().filter(is_target).map(one).collect();
+    let said = match (resident.growth().is_empty(), grown.is_empty()) {
+        (true, _) => "by category: unknown".to_owned(),
+        _ if resident.span_ns() < SHORTEST_NS => "too short a time to tell".to_owned(),
+        (_, true) => format!("no growth in {}", duration(resident.span_ns())),
+        _ => {
+            let (first, rest) = join(LABEL, &grown);
+            let (second, _) = join(&" ".repeat(LABEL.len()), rest);
+            return if rest.is_empty() { vec![first] } else { vec![first + ",", second] };
+        }
+    };
+    vec![format!("{LABEL}{said}")]
 }
 
-/// As many of `items` behind `start`, with commas, as fit on the line.
-fn join(start: String, items: &[String]) -> String {
-    let mut line = start;
+/// As many of `items` behind `start` as fit on the line with commas, and the others.
+fn join<'t>(start: &str, items: &'t [String]) -> (String, &'t [String]) {
+    let mut line = start.to_owned();
     for (index, item) in items.iter().enumerate() {
         let separator = if index == 0 { "" } else { ", " };
-        if line.chars().count() + separator.len() + item.chars().count() > WIDTH {
-            break;
+        if line.chars().count() + separator.len() + item.chars().count() + ",".len() > WIDTH {
+            return (line, &items[index..]);
         }
         line = line + separator + item;
     }
-    line
+    (line, &[])
+}
+
+/// What malloc could give to somebody else, with what pymalloc has.
+fn allocators(report: &StatsReport<'_>) -> Option<String> {
+    let malloc = report.resident.malloc().map(|(_, arena)| {
+        let MallocArena { system_bytes, free_bytes, is_partial, .. } = arena;
+        let at_least = if is_partial { "≥ " } else { "" };
+        format!("malloc {}, {at_least}{} of it free", bytes(system_bytes), bytes(free_bytes))
+    });
+    let pymalloc = report.resident.pymalloc().map(|(first, last)| {
+        let grown = i128::from(last.arenas) - i128::from(first.arenas);
+        format!("pymalloc {}, {grown:+}", plural(last.arenas, "arena"))
+    });
+    let said: Vec<_> = [malloc, pymalloc].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| format!("  allocators   {}", said.join("; ")))
 }
 
 fn heap(report: &StatsReport<'_>) -> String {
@@ -144,13 +165,15 @@ fn held_by(site: &HeldSite<'_>, live: u64) -> [String; 2] {
     [head + &leaf, callers(blocks, site.stack.get(1..).unwrap_or_default())]
 }
 
-/// As many callers behind `line` as fit, the last of them shortened.
+/// As many callers behind `line` as fit, the last of them shortened; a mark says that
+/// there are more.
 fn callers(mut line: String, stack: &[Place<'_>]) -> String {
-    for place in stack {
-        let room = WIDTH.saturating_sub(line.chars().count() + " < ".len());
-        let caller = place.plain();
-        if caller.chars().count() > room && room < CALLER_MIN {
-            return line + " …";
+    const MORE: &str = " …";
+    for (index, place) in stack.iter().enumerate() {
+        let mark = if index + 1 < stack.len() { MORE.chars().count() } else { 0 };
+        let room = WIDTH.saturating_sub(line.chars().count() + " < ".len() + mark);
+        if place.plain().chars().count() > room && room < CALLER_MIN {
+            return line + MORE;
         }
         line = line + " < " + &place.short(room);
     }
@@ -174,16 +197,8 @@ fn churn(report: &StatsReport<'_>) -> Vec<String> {
 
 fn notes(report: &StatsReport<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    if report.metadata.python.allocator.starts_with("pymalloc") {
-        let arenas = match report.resident.pymalloc() {
-            Some((first, last)) => {
-                let grown = i128::from(last.arenas) - i128::from(first.arenas);
-                format!("{}, {grown:+} since the attach", plural(last.arenas, "arena"))
-            }
-            None => "number of arenas unknown".to_owned(),
-        };
-        lines.push("Objects of at most 512 bytes share arenas of pymalloc: only the arenas are".to_owned());
-        lines.push(format!("recorded, under whoever needed a new one ({arenas})."));
+    if let Some(text) = small_objects::seen_only_as(report.metadata) {
+        lines.extend([text.to_owned(), small_objects::REMEDY.to_owned()]);
     }
     let gone = report.losses.truncated_stacks.saturating_add(report.losses.unreadable_stacks);
     let soft = report.notes.len() as u64;

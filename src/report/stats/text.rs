@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{HeldSite, StatsReport};
-use crate::model::EndReason;
+use crate::model::{EndReason, MallocArena};
 use crate::report::place::Place;
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
+use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural};
 
 /// Frames shown of a stack at the peak.
@@ -86,6 +87,9 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
     }
+    if let Some(text) = small_objects::seen_only_as(report.metadata) {
+        writeln!(out, "  note: {text}\n        {}", small_objects::REMEDY)?;
+    }
     for note in report.notes.iter().take(NOTES) {
         writeln!(out, "  note ({}): {}", note.kind.name().replace('_', " "), Plain(&note.text))?;
     }
@@ -103,14 +107,14 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
     for (label, value) in [
         ("Allocations", count(stats.allocations())),
         ("Deallocations", count(stats.deallocations())),
-        ("  of older blocks", count(stats.live.unmatched_frees())),
+        ("Older blocks freed", count(stats.live.unmatched_frees())),
         ("Bytes allocated", bytes(stats.bytes())),
         ("Peak", format!("{} after {}", bytes(peak), duration(report.nanos(at)))),
         ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
         ("Thread stacks", bytes(stats.peak.stack_bytes())),
         ("Live over time", sparkline(stats.timeline.intervals().0)),
     ] {
-        writeln!(out, "{label:<18}{value}")?;
+        writeln!(out, "{label:<19}{value}")?;
     }
     Ok(())
 }
@@ -124,6 +128,17 @@ fn write_resident(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<(
     }
     for Growth { category, first, last, .. } in resident.growth() {
         writeln!(out, "  {:<17}{:>12} → {:>12}", category.replace('_', " "), bytes(*first), bytes(*last))?;
+    }
+    if let Some((arenas, MallocArena { system_bytes, free_bytes, is_partial, .. })) = resident.malloc() {
+        writeln!(
+            out,
+            "  {:<17}{} with {} from the system, {}{} of it free",
+            "malloc",
+            plural(arenas as u64, "arena"),
+            bytes(system_bytes),
+            if is_partial { "at least " } else { "" },
+            bytes(free_bytes)
+        )?;
     }
     match resident.pymalloc() {
         Some((_, last)) => writeln!(
