@@ -52,7 +52,6 @@ mod enabled {
             }
             _ => return Err(ToldToFail(name)),
         };
-        eprintln!("fail point {name}");
         raise(signal).map_err(|_| ToldToFail(name))
     }
 }

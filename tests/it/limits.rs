@@ -10,10 +10,10 @@ fn attach(target: &Target) -> Prof {
     prof(&["attach", &target.pid(), "--force", "-q", "--duration", "200ms", "-o"]).arg(&file)
 }
 
-/// It failed, said so, and took everything back.
+/// It is refused, or fails and says that it is undone; nothing is left either way.
 #[track_caller]
-fn fails_clean(target: &mut Target, health: &Health) {
-    attach(target).run().refuses(FAILURE, &["undone"]);
+fn is_left_alone(target: &mut Target, health: &Health, code: i32, says: &str) {
+    attach(target).run().refuses(code, &[says]);
     health.works(target);
     health.is_as_before(target);
 }
@@ -30,7 +30,7 @@ python_tests! { two:
     fn open_files(python) {
         let mut target = workload("no_files").python(python).ready();
         let health = Health::of("no_files", &mut target);
-        fails_clean(&mut target, &health);
+        is_left_alone(&mut target, &health, FAILURE, "undone");
         target.ask("close");
         succeeds(&mut target, &health);
         target.finish();
@@ -40,7 +40,7 @@ python_tests! { two:
     fn address_space(python) {
         let mut target = workload("little_space").arg("4").python(python).ready();
         let health = Health::of("little_space", &mut target);
-        fails_clean(&mut target, &health);
+        is_left_alone(&mut target, &health, REFUSAL, "RLIMIT_AS");
         target.ask("limit 512");
         succeeds(&mut target, &health);
         target.finish();
@@ -55,12 +55,9 @@ python_tests! { two:
         let health = Health::of("eight_threads", &mut target);
         group.take(&target);
         group.freeze(true);
-        let finished = attach(&target).run();
-        assert!(finished.status.is_some_and(|status| !status.success()), "{finished}");
+        attach(&target).run().refuses(REFUSAL, &["frozen"]);
         group.freeze(false);
         health.works(&mut target);
-        prof(&["detach", &target.pid()]).run().success();
-        health.is_as_before(&target);
         succeeds(&mut target, &health);
         target.finish();
     }
@@ -76,6 +73,21 @@ python_tests! { two:
         target.ask("fill 16384");
         group.limit_memory(group.memory() + ROOM);
         succeeds(&mut target, &health);
+        assert_eq!(group.kills(), 0);
+        target.finish();
+    }
+
+    /// Its group is full: `prof` must not be what gets it killed.
+    fn a_full_group(python) {
+        let Some(group) = ControlGroup::new("memory", &format!("full-{python}")) else {
+            return skip("no control group for memory can be made here");
+        };
+        let mut target = workload("little_memory").python(python).ready();
+        let health = Health::of("little_memory", &mut target);
+        group.take(&target);
+        target.ask("fill 16384");
+        group.limit_memory(group.memory() + (256 << 10));
+        is_left_alone(&mut target, &health, REFUSAL, "control group");
         assert_eq!(group.kills(), 0);
         target.finish();
     }

@@ -51,12 +51,18 @@ impl Health {
         Health { name: name.to_owned(), snapshot, price }
     }
 
-    /// Panics unless it is alive, neither stopped nor traced, and works.
+    /// Panics unless it is alive and comes further.
     #[track_caller]
-    pub fn works(&self, target: &mut Target) {
+    pub fn goes_on(&self, target: &mut Target) {
         assert!(target.is_alive(), "{} died", self.name);
         let before = rounds(target);
         until("it works", || (rounds(target) > before).then_some(()));
+    }
+
+    /// Panics unless it goes on and is neither stopped nor traced.
+    #[track_caller]
+    pub fn works(&self, target: &mut Target) {
+        self.goes_on(target);
         for (tid, state, tracer) in target.states() {
             assert!(
                 !matches!(state, 't' | 'T') && tracer == 0,

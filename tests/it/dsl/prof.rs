@@ -173,12 +173,6 @@ impl Recording {
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// Its state's letter: `T` if it is stopped, `Z` if it has ended.
-    pub fn state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).unwrap_or('Z')
-    }
-
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self) -> Finished {

@@ -35,10 +35,7 @@ impl Snapshot {
     /// Panics with every difference between `self` (before) and `after`.
     #[track_caller]
     pub fn same_as(&self, after: &Snapshot) {
-        let gone = self.maps.iter().filter(|line| !after.maps.contains(line)).map(|line| format!("- {line}"));
-        let new = after.maps.iter().filter(|line| !self.maps.contains(line)).map(|line| format!("+ {line}"));
-        let maps: Vec<_> = gone.chain(new).collect();
-        assert!(maps.is_empty(), "the mappings differ:\n{}", maps.join("\n"));
+        same_lines(&self.maps, &after.maps);
         assert_eq!(self.fds, after.fds, "the open files differ");
         assert_eq!(self.threads, after.threads, "the threads differ");
         self.same_text_as(after);
@@ -51,7 +48,7 @@ impl Snapshot {
             let is_named = |line: &&String| line.contains('/') || line.contains('[');
             snapshot.maps.iter().filter(is_named).cloned().collect::<Vec<_>>()
         };
-        assert_eq!(named(self), named(after), "the mappings differ");
+        same_lines(&named(self), &named(after));
         assert_eq!(self.fds, after.fds, "the open files differ");
         self.same_text_as(after);
     }
@@ -69,6 +66,14 @@ impl Snapshot {
         let differences: Vec<_> = changed.chain(new).collect();
         assert!(differences.is_empty(), "the code differs:\n{}", differences.join("\n"));
     }
+}
+
+#[track_caller]
+fn same_lines(before: &[String], after: &[String]) {
+    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}"));
+    let new = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
+    let maps: Vec<_> = gone.chain(new).collect();
+    assert!(maps.is_empty(), "the mappings differ:\n{}", maps.join("\n"));
 }
 
 fn read(path: &Path) -> String {
