@@ -25,7 +25,9 @@ const STRIDE: usize = 23;
 const STOP_STRIDE: usize = 67;
 /// How long the attacher is stopped.
 const STOP: Duration = Duration::from_secs(2);
-/// The same, once a phase, when all fail points are gone through.
+/// How long a thread may stay held once the attacher is stopped.
+const RELEASE: Duration = Duration::from_secs(1);
+/// Its stop, once a phase, when all fail points are gone through.
 const LONG_STOP: Duration = Duration::from_secs(30);
 
 /// What happens to the attacher.
@@ -129,9 +131,8 @@ impl Bench {
     fn outwaits(&mut self, mut attacher: Recording, stop: Duration) -> bool {
         // One that holds a thread is made to go on, and may end by itself.
         until("the attacher stops or ends", || (attacher.is_stopped() || !attacher.is_alive()).then_some(()));
-        until("no thread is held", || {
-            self.target.states().iter().all(|(_, state, _)| *state != 't').then_some(())
-        });
+        let is_free = || self.target.states().iter().all(|(_, state, _)| *state != 't').then_some(());
+        assert!(within(RELEASE, is_free).is_some(), "a stopped attacher holds a thread");
         let start = Instant::now();
         while attacher.is_stopped() && start.elapsed() < stop {
             self.health.goes_on(&mut self.target);
