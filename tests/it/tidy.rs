@@ -33,7 +33,7 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("gimli", &["src/native"]),
     // `install` looks up the hooks in the embedded payload.
     ("object", &["src/native", "src/cpython", "src/record/install.rs", "build.rs"]),
-    ("lz4_flex", &["src/capture"]),
+    ("zstd", &["src/capture"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("indicatif", &["src/cli", "src/report"]),
 ];
@@ -227,7 +227,7 @@ fn manifests_keep_the_direction() {
     assert_eq!(dependencies("payload/shared/Cargo.toml"), Vec::<String>::new());
     assert_eq!(dependencies("payload/Cargo.toml"), ["prof-shared"]);
     let injector = dependencies("injector/Cargo.toml");
-    for library in ["prof", "prof-payload", "gimli", "clap", "serde", "lz4_flex"] {
+    for library in ["prof", "prof-payload", "gimli", "clap", "serde", "zstd"] {
         assert!(!injector.iter().any(|name| name == library), "the injector depends on {library}");
     }
 }
