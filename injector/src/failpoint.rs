@@ -46,7 +46,10 @@ mod enabled {
     fn act(name: &'static str, action: &str) -> Result<(), ToldToFail> {
         let signal = match action {
             "kill" => Signal::SIGKILL,
-            "stop" => Signal::SIGSTOP,
+            "stop" => {
+                eprintln!("stopping after {name}");
+                Signal::SIGSTOP
+            }
             _ => return Err(ToldToFail(name)),
         };
         raise(signal).map_err(|_| ToldToFail(name))

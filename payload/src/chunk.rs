@@ -40,22 +40,27 @@ fn chunk_header(region: &Region, index: u32) -> &'static ChunkHeader {
 
 /// The most bytes that one record can take.
 pub fn largest_record(region: &Region) -> u32 {
-    region.chunk_size - region.chunk_size / 8 - (ORIGIN_MAX + LOST_MAX) as u32
+    limit(region) - (ORIGIN_MAX + LOST_MAX) as u32
+}
+
+/// What is behind this is kept for frees.
+fn limit(region: &Region) -> u32 {
+    region.chunk_size - region.chunk_size / 8
+}
+
+/// Whether the thread's chunk still is its own.
+#[inline(always)]
+fn is_held(region: &Region, slot: &ThreadSlot) -> bool {
+    let (index, tid) = (slot.chunk.get(), slot.owner.load(Relaxed));
+    index != ABSENT && chunk_header(region, index).state.load(Relaxed) == ring::state(ring::OPEN, tid)
 }
 
 /// Room for a record of `need` bytes, in this chunk or a new one; a new one makes
 /// the thread's wire state empty. `None`: no room, the event is to be dropped.
 #[inline(always)]
 pub fn reserve(region: &Region, slot: &ThreadSlot, need: u32, purpose: Purpose) -> Option<()> {
-    let current = slot.chunk.get();
-    if current != ABSENT && slot.lost_allocations.get() | slot.lost_frees.get() == 0 {
-        let held = chunk_header(region, current).state.load(Relaxed);
-        let end = slot.written.get() + need;
-        if held == ring::state(ring::OPEN, slot.owner.load(Relaxed))
-            && end <= region.chunk_size - region.chunk_size / 8
-        {
-            return Some(());
-        }
+    if slot.written.get() + need <= slot.limit.get() && is_held(region, slot) {
+        return Some(());
     }
     renew(region, slot, need, purpose)
 }
@@ -63,23 +68,21 @@ pub fn reserve(region: &Region, slot: &ThreadSlot, need: u32, purpose: Purpose) 
 #[cold]
 #[inline(never)]
 fn renew(region: &Region, slot: &ThreadSlot, need: u32, purpose: Purpose) -> Option<()> {
-    let tid = slot.owner.load(Relaxed);
-    let current = slot.chunk.get();
-    let held = current != ABSENT
-        && chunk_header(region, current).state.load(Relaxed) == ring::state(ring::OPEN, tid);
+    let (tid, current) = (slot.owner.load(Relaxed), slot.chunk.get());
+    let held = is_held(region, slot);
     if !held {
-        slot.chunk.set(ABSENT);
+        close(slot);
     }
     let lost = slot.lost_allocations.get() | slot.lost_frees.get() != 0;
     let need = need + if lost { LOST_MAX as u32 } else { 0 };
     let fits = |limit: u32| held && slot.written.get() + need <= limit;
-    if !fits(region.chunk_size - region.chunk_size / 8) {
+    if !fits(limit(region)) {
         match take(region, slot, tid) {
             Some(taken) => {
                 if held {
                     hand_over(region, current, tid);
                 }
-                begin(slot, taken);
+                begin(region, slot, taken);
                 origin(region, slot, tid);
             }
             None if purpose == Purpose::Free && fits(region.chunk_size) => {}
@@ -141,7 +144,7 @@ fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
             && chunk.state.compare_exchange(ring::FREE, ring::state(ring::OPEN, tid), AcqRel, Relaxed).is_ok()
         {
             ring.cursor.store(index.wrapping_add(1), Relaxed);
-            chunk.slot.store(thread::index(region, slot), Relaxed);
+            chunk.slot.store(thread::index(region, slot) as u32, Relaxed);
             return Some(index);
         }
     }
@@ -160,12 +163,22 @@ pub fn hand_over(region: &Region, index: u32, tid: u32) {
     }
 }
 
-fn begin(slot: &ThreadSlot, index: u32) {
+fn begin(region: &Region, slot: &ThreadSlot, index: u32) {
+    let offset = region.ring_data + u64::from(index) * u64::from(region.chunk_size);
     slot.chunk.set(index);
+    slot.data.set(region.ring + offset);
+    slot.limit.set(limit(region));
+    for number in [&slot.written, &slot.sent, &slot.is_sent, &slot.wire_depth, &slot.wire_truncated] {
+        number.set(0);
+    }
+}
+
+/// The thread has no chunk any more.
+pub fn close(slot: &ThreadSlot) {
+    slot.chunk.set(ABSENT);
+    slot.data.set(0);
+    slot.limit.set(0);
     slot.written.set(0);
-    slot.sent.set(0);
-    slot.wire_depth.set(0);
-    slot.wire_truncated.set(0);
 }
 
 fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
@@ -177,54 +190,50 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
 }
 
 fn report_losses(region: &Region, slot: &ThreadSlot) {
-    append(region, slot, |encoder| encoder.lost(slot.lost_allocations.get(), slot.lost_frees.get()));
-    slot.lost_allocations.set(0);
-    slot.lost_frees.set(0);
+    let (allocations, frees) = (slot.lost_allocations.take(), slot.lost_frees.take());
+    append(region, slot, |encoder| encoder.lost(allocations.into(), frees.into()));
+    slot.limit.set(limit(region));
 }
 
 /// Writes behind `written`, without publishing. Room has been reserved.
 #[inline(always)]
 pub fn append(region: &Region, slot: &ThreadSlot, write: impl FnOnce(&mut Encoder)) {
-    let (index, written) = (slot.chunk.get(), slot.written.get());
-    // Reserved before; a handler that came between and gave the chunk up cannot lead
-    // outside of the ring.
-    if index >= region.chunk_count || written > region.chunk_size {
+    let (data, written) = (slot.data.get(), slot.written.get());
+    // Reserved before; a handler that came between may have given the chunk up.
+    if data == 0 || written > region.chunk_size {
         return;
     }
-    let start = region.ring + region.ring_data + u64::from(index) * u64::from(region.chunk_size);
     let room = (region.chunk_size - written) as usize;
-    // SAFETY: the chunk belongs to this thread, `written` is below its size, and
+    // SAFETY: the chunk belongs to this thread, `written` is not above its size, and
     // nobody else writes to it; the attacher reads only what is committed.
-    let out = unsafe { core::slice::from_raw_parts_mut((start + u64::from(written)) as *mut u8, room) };
-    let mut delta = slot.delta.get();
-    let mut encoder = Encoder::new(out, &mut delta);
+    let out = unsafe { core::slice::from_raw_parts_mut((data + u64::from(written)) as *mut u8, room) };
+    // SAFETY: nobody but this function looks into that cell.
+    let mut encoder = Encoder::new(out, unsafe { &mut *slot.delta.as_ptr() });
     write(&mut encoder);
-    let len = encoder.len() as u32;
-    slot.delta.set(delta);
-    slot.written.set(written + len);
+    slot.written.set(written + encoder.len() as u32);
 }
 
-/// Whether recording is on: the gate, and an attacher that lives.
-#[inline(always)]
-pub fn is_open(region: &Region) -> bool {
-    is_open_at(core::ptr::from_ref(region) as u64)
-}
-
-/// The same, for a region that may be incomplete.
+/// Whether recording is on, for a region that may be incomplete: the gate, and an
+/// attacher that lives.
 #[inline(always)]
 pub fn is_open_at(region: u64) -> bool {
-    // SAFETY: the gate page and the header are parts of one mapping.
-    let gate = unsafe { load::<u8>(region - HEADER + GATE) };
-    // SAFETY: with the gate open the region is complete and the ring is mapped.
-    gate != 0 && has_owner(unsafe { &*(region as *const Region) })
+    // SAFETY: the gate page and the header are parts of one mapping; with the gate
+    // open the region is complete and the ring is mapped.
+    unsafe { load::<u8>(region - HEADER + GATE) != 0 && has_owner(&*(region as *const Region)) }
 }
 
-/// Publishes everything written, unless this is a child, forked in the middle of a
-/// hook: the chunk is its parent's.
+/// Whether the gate is open: shut in a child, forked in the middle of a hook.
+#[inline(always)]
+pub fn is_gate_open(region: &Region) -> bool {
+    // SAFETY: as above.
+    unsafe { load::<u8>(core::ptr::from_ref(region) as u64 - HEADER + GATE) != 0 }
+}
+
+/// Publishes everything written, unless this is a child: the chunk is its parent's.
 #[inline(always)]
 pub fn publish(region: &Region, slot: &ThreadSlot) -> Option<()> {
     compiler_fence(SeqCst);
-    is_open(region).then(|| commit(region, slot))
+    is_gate_open(region).then(|| commit(region, slot))
 }
 
 /// Publishes everything written.
@@ -245,7 +254,9 @@ pub fn lose(region: &Region, slot: &ThreadSlot, purpose: Purpose) {
         Purpose::Free => (&losses.frees, &slot.lost_frees),
     };
     total.fetch_add(1, Relaxed);
-    own.set(own.get() + 1);
+    own.set(own.get().saturating_add(1));
+    // To be reported before the next record.
+    slot.limit.set(0);
 }
 
 /// Whether an attacher holds the ring: not one that died, which the kernel marks,

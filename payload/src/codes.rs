@@ -95,8 +95,9 @@ unsafe extern "C" fn code_dies(code: u64, entry: &Entry) {
     forget(unsafe { &*(entry.region as *const Region) }, code);
 }
 
+/// Takes a dead code out of the table. The epoch tells all threads, also those that
+/// remember a frame of a code that never came to be in the table.
 fn forget(region: &Region, code: u64) {
-    let mut known = false;
     for probe in 0..PROBES as u64 {
         let slot = nth(region, home(code).wrapping_add(probe));
         match slot.code.load(Relaxed) {
@@ -104,14 +105,11 @@ fn forget(region: &Region, code: u64) {
             found if found == code => {
                 slot.id.store(0, Relaxed);
                 slot.code.store(GIVEN_UP, Release);
-                known = true;
             }
             _ => {}
         }
     }
-    if known {
-        region.code_epoch.fetch_add(1, Release);
-    }
+    region.code_epoch.fetch_add(1, Release);
 }
 
 /// One text of a code object, where it lies.

@@ -55,8 +55,7 @@ allocation! {
 fn block(ticks: u64, addr: u64, size: u64) -> impl Fn(&mut Encoder) {
     move |encoder| {
         encoder.time(ticks);
-        encoder.addr(addr);
-        encoder.number(size);
+        encoder.block(addr, size);
     }
 }
 
@@ -296,7 +295,6 @@ pub unsafe extern "C" fn prof_mmap() {
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "mmap has six")]
 unsafe extern "C" fn mmap(
     hint: u64,
     size: u64,

@@ -19,9 +19,12 @@
 mod chunk;
 mod codes;
 mod event;
+mod frame;
 mod hooks;
 mod machine;
 mod memory;
+mod rewalk;
+mod stack;
 mod thread;
 mod walk;
 

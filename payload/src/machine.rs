@@ -1,7 +1,7 @@
 //! The few instructions that have no name in Rust.
 
 use core::arch::asm;
-use core::arch::x86_64::{__rdtscp, _rdtsc};
+use core::arch::x86_64::_rdtsc;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::region::{Region, SEQUENCE};
@@ -73,9 +73,13 @@ pub fn stamp_before() -> u64 {
 /// The time stamp counter once everything before it has executed.
 #[inline(always)]
 pub fn stamp_after() -> u64 {
-    let mut processor = 0;
-    // SAFETY: checked by the attacher.
-    unsafe { __rdtscp(&mut processor) }
+    let (low, high): (u64, u64);
+    // SAFETY: checked by the attacher. The intrinsic would store the processor's
+    // number, which nobody wants. Memory is not moved across it.
+    unsafe {
+        asm!("rdtscp", out("rax") low, out("rdx") high, out("rcx") _, options(nostack, preserves_flags))
+    };
+    high << 32 | low
 }
 
 /// A moment, in the ticks of the recording.

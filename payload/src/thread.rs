@@ -6,11 +6,9 @@
 //! from a tid that is known to be dead: the same thread pointer cannot have two
 //! living threads, and a stranger's tid is asked of the kernel first.
 
-use crate::chunk;
-use crate::machine;
+use crate::{chunk, machine, walk};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use prof_shared::region::{ABSENT, PROBES, Region, ThreadSlot, inside};
-use prof_shared::ring::Header;
 
 const GIVEN_UP: u64 = 1;
 /// A thread without a slot looks for a dead one once in so many events.
@@ -18,7 +16,7 @@ const SEARCH_EVERY: u64 = 1024;
 
 /// The slot of the running thread, claimed if need be.
 #[inline(always)]
-pub fn find(region: &Region, ring: &Header) -> Option<&'static ThreadSlot> {
+pub fn find(region: &Region) -> Option<&'static ThreadSlot> {
     let pointer = machine::thread_pointer();
     // SAFETY: the attacher found the offset in this process's control blocks.
     let tid = unsafe { machine::thread_word(region.tid_offset) };
@@ -26,12 +24,12 @@ pub fn find(region: &Region, ring: &Header) -> Option<&'static ThreadSlot> {
     if slot.thread_pointer.load(Relaxed) == pointer && slot.owner.load(Relaxed) == tid {
         return Some(slot);
     }
-    claim(region, ring, pointer, tid)
+    claim(region, pointer, tid)
 }
 
 #[cold]
 #[inline(never)]
-fn claim(region: &Region, ring: &Header, pointer: u64, tid: u32) -> Option<&'static ThreadSlot> {
+fn claim(region: &Region, pointer: u64, tid: u32) -> Option<&'static ThreadSlot> {
     for probe in 0..PROBES as u64 {
         let slot = nth(region, home(pointer).wrapping_add(probe));
         let (found, owner) = (slot.thread_pointer.load(Acquire), slot.owner.load(Acquire));
@@ -45,7 +43,7 @@ fn claim(region: &Region, ring: &Header, pointer: u64, tid: u32) -> Option<&'sta
             return Some(begin(region, slot, owner));
         }
     }
-    let misses = ring.losses.threadless.fetch_add(1, Relaxed);
+    let misses = chunk::header(region).losses.threadless.fetch_add(1, Relaxed);
     if misses.is_multiple_of(SEARCH_EVERY) { take_over(region, pointer, tid) } else { None }
 }
 
@@ -76,13 +74,11 @@ fn begin(region: &Region, slot: &'static ThreadSlot, previous: u32) -> &'static 
     }
     slot.serial.set(region.next_thread.fetch_add(1, Relaxed));
     slot.inside.store(inside::OUT, Relaxed);
-    slot.chunk.set(ABSENT);
-    for counter in [&slot.depth, &slot.sent, &slot.wire_depth, &slot.epoch, &slot.truncated, &slot.chunks] {
+    for counter in [&slot.chunks, &slot.epoch, &slot.lost_allocations, &slot.lost_frees] {
         counter.set(0);
     }
-    slot.wire_truncated.set(0);
-    slot.lost_allocations.set(0);
-    slot.lost_frees.set(0);
+    chunk::close(slot);
+    walk::forget(slot);
     slot
 }
 
@@ -108,6 +104,6 @@ pub fn slots(region: &Region) -> u64 {
 
 /// Index of a slot.
 #[inline(always)]
-pub fn index(region: &Region, slot: &ThreadSlot) -> u32 {
-    ((core::ptr::from_ref(slot) as u64 - slots(region)) / size_of::<ThreadSlot>() as u64) as u32
+pub fn index(region: &Region, slot: &ThreadSlot) -> u64 {
+    (core::ptr::from_ref(slot) as u64 - slots(region)) / size_of::<ThreadSlot>() as u64
 }

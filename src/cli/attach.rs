@@ -1,6 +1,6 @@
 //! `prof attach`.
 
-use std::io::{BufWriter, IsTerminal, Write, stderr};
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -8,13 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prof_injector::tracee::sentry;
 use prof_shared::ring::Shape;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::units;
 use crate::capture::Reader;
 use crate::model::EndReason;
-use crate::record::{Clock, Company, Options, Outcome, Progress, record};
+use crate::record::{Clock, Company, Options, Outcome, Progress, Rehearsal, record, rehearse};
 use crate::report::{Format, Plain, StatsReport, bytes, count};
 
 /// Record every memory allocation of a running Python process.
@@ -50,6 +51,12 @@ pub(super) struct Arguments {
     /// itself where that clock is not to be trusted.
     #[arg(long, hide_short_help = true)]
     sequence_clock: bool,
+    /// Wait for a process that is stopped (job control) or frozen, instead of refusing it.
+    #[arg(long)]
+    wait: bool,
+    /// Only look: say what would be done, and touch nothing.
+    #[arg(long, conflicts_with_all = ["duration", "output", "force", "wait", "quiet"])]
+    dry_run: bool,
     /// Print nothing but errors and the line that says that recording has begun.
     #[arg(short, long)]
     quiet: bool,
@@ -63,11 +70,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         pid: arguments.pid,
         duration: arguments.duration,
         output: arguments.output.clone(),
+        wait: arguments.wait,
         force: arguments.force,
         domains: arguments.trace_python_allocators,
         ring: arguments.ring_size,
         clock: if arguments.sequence_clock { Clock::Sequence } else { Clock::choose() },
     };
+    if arguments.dry_run {
+        return tell_rehearsal(arguments, &rehearse(&options)?);
+    }
+    sentry::post();
     let signals = Signals::listen()?;
     let talk = Talk::new(arguments);
     let mut company = Company { stop: &|| signals.reason(), tell: &mut |progress| talk.tell(progress) };
@@ -81,6 +93,37 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(error) => Err(crate::record::Error::Residue(Box::new(error)).into()),
         None => Ok(()),
     }
+}
+
+/// What would be done.
+fn tell_rehearsal(arguments: &Arguments, rehearsal: &Rehearsal) -> anyhow::Result<()> {
+    let Rehearsal { python, allocator, threads, entries, refused, address_space, .. } = rehearsal;
+    let mut out = BufWriter::new(stdout().lock());
+    writeln!(
+        out,
+        "process {} can be recorded: {python} ({allocator}), {} thread{}",
+        arguments.pid,
+        count(*threads),
+        if *threads == 1 { "" } else { "s" }
+    )?;
+    if rehearsal.has_remains {
+        writeln!(out, "first, what a killed prof left there would be removed")?;
+    }
+    let stopping = entries.iter().filter(|entry| entry.way.contains("stopped")).count();
+    writeln!(out, "one thread at a time would be stopped, about six times, below a millisecond each")?;
+    if stopping > 0 {
+        writeln!(out, "all threads would be stopped for {stopping} of the functions")?;
+    }
+    writeln!(out, "{} of address space would be taken, the ring included", bytes(*address_space))?;
+    for entry in entries {
+        let place = if entry.module.is_empty() { &entry.patch } else { &entry.module };
+        writeln!(out, "  {:<18} {:<22} {}", entry.name, entry.way, Plain(place))?;
+    }
+    for note in refused {
+        writeln!(out, "  not recorded: {}", Plain(note))?;
+    }
+    writeln!(out, "nothing was touched")?;
+    Ok(out.flush()?)
 }
 
 /// Signals that end a recording in order.

@@ -1,6 +1,7 @@
 //! `prof detach`.
 
 use crate::record::{Left, longest_pause_us, withdraw};
+use prof_injector::tracee::sentry;
 
 /// Remove what a killed `prof attach` left in a process.
 ///
@@ -15,6 +16,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pid = arguments.pid;
+    sentry::post();
     match withdraw(pid)? {
         None => eprintln!("prof: nothing of prof is in process {pid}"),
         Some(Left { detours }) => {

@@ -28,6 +28,7 @@ use prof_injector::call::Caller;
 use prof_injector::detour::{Function, Plan};
 use prof_injector::failpoint::fail_point;
 use prof_injector::memfd;
+use prof_injector::preflight::Needs;
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{allocator_text, find_dlopen};
 use prof_shared::region::{Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
@@ -85,6 +86,25 @@ pub fn payload_name() -> String {
     format!("{PAYLOAD_NAME}{:08x}", crc32fast::hash(PAYLOAD))
 }
 
+/// The region for a process of so many threads.
+fn shape_for(threads: u64) -> Shape {
+    Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) }
+}
+
+/// What a recording takes of a process of so many threads. Pages of the region are
+/// there once they are touched; the ring is charged to us, who touch it first.
+pub fn needs(threads: u64, ring: ring::Shape) -> Needs {
+    const FIXED: u64 = 4 << 20;
+    const A_THREAD: u64 = 16 << 10;
+    const OURSELVES: u64 = 64 << 20;
+    let memory = FIXED + threads * A_THREAD;
+    Needs {
+        memory,
+        shared_memory: memory + ring.total_bytes() + OURSELVES,
+        address_space: shape_for(threads).total_bytes() + ring.total_bytes() + FIXED,
+    }
+}
+
 /// Puts everything in place and opens the gate. After an error all is as before.
 pub fn install(
     ground: &Ground,
@@ -95,7 +115,7 @@ pub fn install(
     clock: Clock,
 ) -> Result<Installed, Error> {
     let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
-    let shape = Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) };
+    let shape = shape_for(threads);
     let (region, _) = match RegionHandle::create(caller, shape, BUDGET) {
         Ok(created) => created,
         Err(error) => return Err(failed(ground, error.into())),

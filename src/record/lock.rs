@@ -1,8 +1,10 @@
 //! One attacher at a time for a process.
 //!
-//! An abstract socket named after the process: the kernel drops it with us, and it
-//! is nowhere in the file system. It holds within a network namespace; between
-//! two of them the owner word of the ring decides, once there is a ring.
+//! A lock on the process itself, by its pidfd, where the kernel has one that tells
+//! processes apart; it holds in whatever namespaces the two attachers are. Else an
+//! abstract socket named after the process, which holds within a network namespace;
+//! between two of them the owner word of the ring decides, once there is a ring. The
+//! kernel drops either with us.
 
 use super::Error;
 use super::ground::{own_pid, refused};
@@ -14,20 +16,28 @@ use std::{fs, io};
 
 /// Held for as long as this process changes the target.
 pub struct Lock {
-    _socket: UnixDatagram,
+    _process: Process,
+    _socket: Option<UnixDatagram>,
 }
 
 impl Lock {
     /// Takes the lock, or refuses: somebody else is at the process.
-    pub fn take(process: &Process) -> Result<Lock, Error> {
-        let name = name(process)?;
-        let addr = SocketAddr::from_abstract_name(name).map_err(Error::io("naming a lock"))?;
-        match UnixDatagram::bind_addr(&addr) {
-            Ok(socket) => Ok(Lock { _socket: socket }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(in_use(process)),
-            Err(error) => Err(Error::Io { what: "taking a lock", source: error }),
-        }
+    pub fn take(process: Process) -> Result<Lock, Error> {
+        let socket = match process.lock().map_err(Error::io("locking the target's pidfd"))? {
+            Some(true) => None,
+            Some(false) => return Err(in_use(&process)),
+            None => Some(bind(&process)?),
+        };
+        Ok(Lock { _process: process, _socket: socket })
     }
+}
+
+fn bind(process: &Process) -> Result<UnixDatagram, Error> {
+    let addr = SocketAddr::from_abstract_name(name(process)?).map_err(Error::io("naming a lock"))?;
+    UnixDatagram::bind_addr(&addr).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => in_use(process),
+        _ => Error::Io { what: "taking a lock", source: error },
+    })
 }
 
 /// The refusal.

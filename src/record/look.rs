@@ -4,10 +4,11 @@
 //! its stack. A running one, or one whose stack holds a suspicious word, is
 //! stopped for one look each.
 
-use super::safe::Judge;
+use super::safe::{Judge, Patience, Walk};
 use super::{Error, Ground};
 use prof_injector::process::{Activity, Maps, Memory, Tid};
 use prof_injector::tracee::{Seized, TraceError, Tracer};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -18,31 +19,56 @@ const RED_ZONE: u64 = 128;
 /// How long one thread is waited for when it shall stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(200);
 
-/// A thread that may be in `code`, if there is one. Those of `claiming` say that they
-/// are: they are believed to be outside only if their stack was walked to its end.
-pub fn anybody_in(
-    ground: &Ground,
-    judge: &mut Judge,
-    code: &[Range<u64>],
-    claiming: &[Tid],
-) -> Result<Option<Tid>, Error> {
-    judge.refresh()?;
-    let maps = ground.maps_now()?;
-    for tid in ground.process.tasks().map_err(Error::io("listing the target's threads"))? {
-        let claims = claiming.contains(&tid);
-        if !claims && is_outside(ground, &maps, tid, code) {
-            continue;
-        }
-        let is_out = Tracer::run(|tracer| -> Result<bool, TraceError> {
-            let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
-            Ok(judge.is_outside(&stopped, code, claims))
-        });
-        match is_out {
-            Ok(true) | Err(TraceError::Gone(_)) => {}
-            Ok(false) | Err(_) => return Ok(Some(tid)),
-        }
+/// The look at every thread of a process. Nobody enters the code any more, so a thread
+/// that was seen outside once stays outside.
+pub struct Census<'a> {
+    ground: &'a Ground,
+    code: &'a [Range<u64>],
+    outside: HashSet<Tid>,
+}
+
+impl<'a> Census<'a> {
+    /// Nobody was looked at yet.
+    pub fn new(ground: &'a Ground, code: &'a [Range<u64>]) -> Census<'a> {
+        Census { ground, code, outside: HashSet::new() }
     }
-    Ok(None)
+
+    /// A thread that may be in the code, if there is one. Those of `claiming` say that they
+    /// are: they are believed to be outside only if their stack was walked to its end.
+    /// Very deep stacks are looked at only with patience.
+    pub fn anybody_inside(
+        &mut self,
+        judge: &mut Judge,
+        claiming: &[Tid],
+        patience: Patience,
+    ) -> Result<Option<Tid>, Error> {
+        judge.refresh()?;
+        let maps = self.ground.maps_now()?;
+        let tasks = self.ground.process.tasks().map_err(Error::io("listing the target's threads"))?;
+        let mut inside = None;
+        for tid in tasks {
+            if self.outside.contains(&tid) {
+                continue;
+            }
+            let walk = if claiming.contains(&tid) { Walk::Always } else { Walk::IfNeeded };
+            let is_seen_outside = walk == Walk::IfNeeded && is_outside(self.ground, &maps, tid, self.code);
+            if is_seen_outside || self.is_found_outside(judge, tid, walk, patience) {
+                self.outside.insert(tid);
+            } else {
+                inside = Some(tid);
+            }
+        }
+        Ok(inside)
+    }
+
+    /// Stops a thread for a look.
+    fn is_found_outside(&self, judge: &mut Judge, tid: Tid, walk: Walk, patience: Patience) -> bool {
+        let looked = Tracer::run(|tracer| -> Result<bool, TraceError> {
+            let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
+            Ok(judge.is_outside(&stopped, self.code, walk, patience))
+        });
+        matches!(looked, Ok(true) | Err(TraceError::Gone(_)))
+    }
 }
 
 /// Whether a thread that waits in the kernel has nothing of `code` on its stack.

@@ -6,6 +6,7 @@ use super::install::Installed;
 use super::session::Options;
 use crate::cpython::Interpreter;
 use crate::model::{Clock, EndReason, Entry, Kind, Metadata, Module, Python};
+use prof_injector::detour::{Function, Plan};
 use prof_injector::process::Process;
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,27 +63,31 @@ fn modules(ground: &Ground) -> Vec<Module> {
     ground.modules.iter().map(module).collect()
 }
 
-/// Adds when recording began, which functions are detoured, and how.
+/// Adds when recording began, which functions are hooked, and how.
 pub fn add_installed(about: &mut Metadata, installed: &Installed) {
     about.started_unix_ns = installed.opened.unix_ns;
     about.clock.origin_ticks = installed.opened.ticks;
     about.clock.origin_unix_ns = installed.opened.unix_ns;
-    let entry = |(function, plan): &(prof_injector::detour::Function, prof_injector::detour::Plan)| Entry {
+    let detours = installed.detours.iter().map(|(function, plan)| detour(function, plan));
+    let pointers = installed.pointers.iter();
+    let pointers = pointers.filter_map(|entry| Some(pointer(Kind::from_tag(entry.kind)?, entry.patch)));
+    about.entries = detours.chain(pointers).collect();
+}
+
+/// A function that is detoured.
+pub fn detour(function: &Function, plan: &Plan) -> Entry {
+    Entry {
         name: function.name.to_owned(),
         module: function.module.display().to_string(),
         way: plan.way.name().to_owned(),
         patch: format!("{:#x}+{}", function.addr, plan.patch - function.addr),
-    };
-    let pointers = installed.pointers.iter().filter_map(|entry| {
-        let name = Kind::from_tag(entry.kind)?.name().to_owned();
-        Some(Entry {
-            name,
-            module: String::new(),
-            way: "pointer".to_owned(),
-            patch: format!("{:#x}", entry.patch),
-        })
-    });
-    about.entries = installed.detours.iter().map(entry).chain(pointers).collect();
+    }
+}
+
+/// A function that is called through a pointer at `slot`.
+pub fn pointer(kind: Kind, slot: u64) -> Entry {
+    let (name, way) = (kind.name().to_owned(), "pointer".to_owned());
+    Entry { name, module: String::new(), way, patch: format!("{slot:#x}") }
 }
 
 /// glibc carries its banner as text (csu/version.c).

@@ -7,6 +7,7 @@
 //!                               target first, so `withdraw` needs nothing else
 //! ```
 
+mod admit;
 mod arm;
 mod clock;
 mod error;
@@ -20,6 +21,7 @@ mod look;
 mod metadata;
 mod pointers;
 mod register;
+mod rehearsal;
 mod ring;
 mod safe;
 mod session;
@@ -31,6 +33,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
 
+pub use rehearsal::{Rehearsal, rehearse};
 pub use session::{Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};
 

@@ -14,7 +14,7 @@ use prof_shared::region::Step;
 use prof_shared::row::{End, Regs};
 use std::collections::HashSet;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a safe point is looked for.
 const SEARCH_BUDGET: Duration = Duration::from_secs(5);
@@ -25,6 +25,37 @@ const PATIENCE: u32 = 8;
 
 /// How often the leader is looked at before the others are.
 const LEADER_TRIES: u32 = 3;
+/// A stack with more than this on it takes longer to judge than a thread should be held.
+const DEEP_BYTES: u64 = 512 << 10;
+/// So long threads with such stacks are passed over, in the hope that they come up.
+const DEEP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether threads with very deep stacks are judged, or passed over for now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// They are passed over.
+    Left,
+    /// They are judged, though that holds them up.
+    Spent,
+}
+
+impl Patience {
+    /// After so long a time of trying.
+    pub fn after(elapsed: Duration) -> Patience {
+        if elapsed < DEEP_PATIENCE { Patience::Left } else { Patience::Spent }
+    }
+}
+
+/// When a stack is walked by unwind rules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// If a word on it points into the code.
+    IfNeeded,
+    /// In any case: a handler on an alternate stack hides the stack that it interrupted
+    /// from a scan.
+    Always,
+}
+
 /// Most frames walked.
 const FRAME_LIMIT: usize = 10_000;
 
@@ -96,6 +127,7 @@ impl<'g> Judge<'g> {
     ) -> Result<Called, Error> {
         self.refresh()?;
         let ground = self.ground;
+        let start = Instant::now();
         let mut tries = 0;
         let mut seen = HashSet::new();
         let mut launch = |stopped: Stopped<'_>| {
@@ -103,7 +135,8 @@ impl<'g> Judge<'g> {
             let registers = stopped.registers()?;
             // A thread that has not moved keeps its stale words for ever.
             let is_still = !seen.insert((stopped.tid(), registers.rip, registers.rsp));
-            match self.is_safe(&stopped, is_still || tries > PATIENCE)? {
+            let is_time = self.is_time(registers.rsp, Patience::after(start.elapsed()));
+            match is_time && self.is_safe(&stopped, is_still || tries > PATIENCE)? {
                 true => caller.run_program(stopped, region, steps, text),
                 false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
             }
@@ -118,11 +151,16 @@ impl<'g> Judge<'g> {
 
     /// Whether a stopped thread is outside of `code` and will not return there: no
     /// word of its stack points there, or the stack was walked to its end and
-    /// shows that such words are stale. `walk` wants the walk in any case: a handler
-    /// on an alternate stack hides the stack that it interrupted from a scan.
-    pub fn is_outside(&mut self, stopped: &Stopped, code: &[Range<u64>], walk: bool) -> bool {
+    /// shows that such words are stale.
+    pub fn is_outside(
+        &mut self,
+        stopped: &Stopped,
+        code: &[Range<u64>],
+        walk: Walk,
+        patience: Patience,
+    ) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if about_to_enter(&registers, code) {
+        if about_to_enter(&registers, code) || !self.is_time(registers.rsp, patience) {
             return false;
         }
         let memory = self.ground.process.memory();
@@ -130,12 +168,18 @@ impl<'g> Judge<'g> {
             words(&memory, &self.maps, registers.rsp)
                 .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
         };
-        if !walk && is_clean() {
+        if walk == Walk::IfNeeded && is_clean() {
             return true;
         }
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
         let walked = self.unwinder.unwind(regs, FRAME_LIMIT, |addr| memory.read_u64(addr).ok());
         walked.end == End::Complete && !walked.pcs.iter().any(|&pc| holds(code, pc))
+    }
+
+    /// Whether the stack may be judged now: it is short, or there is no more patience.
+    fn is_time(&self, sp: u64, patience: Patience) -> bool {
+        let is_deep = self.maps.at(sp).is_some_and(|mapping| mapping.range.end - sp > DEEP_BYTES);
+        patience == Patience::Spent || !is_deep
     }
 
     /// Whether the thread is at a safe point.

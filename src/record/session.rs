@@ -1,24 +1,21 @@
 //! One recording, from the first look at the target to the finished capture.
 
+use super::admit::{Admitted, admit};
 use super::clock::Clock;
-use super::ground::refused;
-use super::install::{Installed, Recorded, install, payload_name};
+use super::install::{Installed, install};
 use super::keeper::Keeper;
-use super::lock::Lock;
 use super::metadata::{self, describe};
 use super::pointers::Watch;
 use super::safe::Judge;
 use super::spool::{Item, Spool};
-use super::withdraw::{self, remove};
+use super::withdraw::remove;
 use super::{Error, Ground};
 use crate::capture::Writer;
-use crate::cpython::{ArenaTable, DomainFunction, Interpreter, Looks};
+use crate::cpython::{ArenaTable, Interpreter};
 use crate::inspect::{Detail, Looker, counters};
 use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind};
 use crate::record::ring::{self, Eagerness};
-use prof_injector::Pid;
 use prof_injector::call::Caller;
-use prof_injector::preflight::{self, Refusal};
 use prof_injector::process::Process;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,6 +43,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Where to; a name made from the target's if `None`.
     pub output: Option<PathBuf>,
+    /// Whether a process that is stopped is waited for, instead of refused.
+    pub wait: bool,
     /// Whether a file there is replaced.
     pub force: bool,
     /// Whether CPython's own allocators are recorded, not only their requests to libc.
@@ -102,12 +101,7 @@ pub struct Company<'a> {
 
 /// Records until somebody wants it to stop, or one of the other ends comes.
 pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error> {
-    let (ground, _lock) = clear_ground(options.pid)?;
-    let python = Interpreter::find(&ground.process, &ground.maps, &ground.modules);
-    let python = python.map_err(Error::not_python(options.pid))?;
-    check_layout(&ground, &python)?;
-    let domains = if options.domains { find_domains(&ground, &python)? } else { Vec::new() };
-    let what = Recorded { python, domains };
+    let Admitted { ground, lock: _lock, what } = admit(options, company.stop)?;
     let python = &what.python;
     let mut judge = Judge::new(&ground, &[])?;
     let start = options.clock.read();
@@ -145,53 +139,6 @@ fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) ->
         ground.module_of(python).and_then(|module| ArenaTable::find(python, &process.memory(), module));
     let region = installed.region.base()..installed.region.base() + installed.region.total_bytes();
     Looker::start(process, table, region).ok()
-}
-
-/// Looks at the target, refuses what cannot be recorded, and removes what a killed
-/// attacher left.
-fn clear_ground(pid: i32) -> Result<(Ground, Lock), Error> {
-    check(Pid::from_raw(pid), &format!("/memfd:{}", payload_name()))?;
-    let (ground, lock, remains) = withdraw::open(pid)?;
-    match remains {
-        None => Ok((ground, lock)),
-        Some(region) => {
-            remove(&ground, &region)?;
-            Ok((Ground::survey(pid)?, lock))
-        }
-    }
-}
-
-/// Refuses what cannot be attached to, before the first ptrace request.
-fn check(pid: Pid, own_payload: &str) -> Result<(), Error> {
-    let refuse = |refusal: Refusal| refused(refusal.to_string(), refusal.hint());
-    match preflight::check(pid, own_payload) {
-        Ok((_, None)) => Ok(()),
-        Ok((_, Some(refusal))) | Err(refusal) => Err(refuse(refusal)),
-    }
-}
-
-fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {
-    match python.verify(&ground.process.memory()) {
-        Looks::Right | Looks::NoFrames => Ok(()),
-        Looks::Wrong(why) => Err(refused(
-            format!(
-                "the Python {} at {} does not look as expected: {why}",
-                python.version(),
-                python.path().display()
-            ),
-            Some("it may be a patched build; please report its version and origin"),
-        )),
-    }
-}
-
-/// The functions of the interpreter's allocator tables.
-fn find_domains(ground: &Ground, python: &Interpreter) -> Result<Vec<DomainFunction>, Error> {
-    let unusable =
-        |why: String| refused(why, Some("without --trace-python-allocators this process can be recorded"));
-    let module =
-        ground.module_of(python).ok_or_else(|| unusable("the interpreter's module is gone".into()))?;
-    let found = python.domains(&ground.process.memory(), &ground.maps, module);
-    found.map_err(|error| unusable(error.to_string()))
 }
 
 struct Session<'g> {

@@ -13,10 +13,10 @@ use super::arm;
 use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
 use super::lock::{Lock, in_use};
-use super::look::anybody_in;
+use super::look::Census;
 use super::pointers::Copies;
 use super::register::{Register, field};
-use super::safe::Judge;
+use super::safe::{Judge, Patience};
 use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
@@ -56,7 +56,7 @@ pub struct Left {
 /// about to build looks like remains. Gives what a dead attacher left there, and
 /// refuses what is somebody else's.
 pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
-    let lock = Lock::take(&ground::open(pid)?)?;
+    let lock = Lock::take(ground::open(pid)?)?;
     let ground = Ground::survey(pid)?;
     let region = RegionHandle::find(&ground.process, &ground.maps);
     match region.as_ref().map(RegionHandle::progress) {
@@ -192,11 +192,12 @@ impl Work<'_> {
         code.extend([library(&self.register())?, self.region.at(STUB)..self.region.at(PROGRAM)]);
         code.retain(|range| !range.is_empty());
         let start = Instant::now();
+        let mut census = Census::new(self.ground, &code);
         loop {
             let busy = self.busy_threads()?;
             let is_time = busy.is_empty() || start.elapsed() >= DOUBT;
             let inside = match is_time {
-                true => anybody_in(self.ground, &mut self.judge, &code, &busy)?,
+                true => census.anybody_inside(&mut self.judge, &busy, Patience::after(start.elapsed()))?,
                 false => busy.first().copied(),
             };
             let Some(inside) = inside else { return Ok(()) };

@@ -1,6 +1,8 @@
 //! After a detach nothing is left, and attaching again works any number of times.
 
 use crate::dsl::*;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 python_tests! { named:
     /// Maps, code, files, threads and signals of a target that does nothing
@@ -89,6 +91,29 @@ fn one_attacher_at_a_time() {
     let capture = recording.interrupt().capture();
     capture.holds_exactly(&OpLog::read(&target.scratch().join("ops")));
     target.finish();
+}
+
+/// Who holds the lock on the process keeps others away, from its first look on and in
+/// whatever namespaces they are (Linux 6.9).
+#[test]
+fn one_lock_of_all_namespaces() {
+    if kernel() < (6, 9) {
+        return skip("it takes Linux 6.9");
+    }
+    let target = target("sequences.py").ready();
+    let pid = Pid::from_raw(target.pid().parse().expect("a number"));
+    let held = pidfd_open(pid.expect("not 0"), PidfdFlags::empty()).expect("it is alive");
+    flock(&held, FlockOperation::NonBlockingLockExclusive).expect("nobody has it");
+    prof(&["attach", &target.pid()]).run().refuses(REFUSAL, &["recorded by another"]);
+    drop(held);
+    prof(&["detach", &target.pid()]).run().success();
+    target.finish();
+}
+
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel has a version");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Where nothing is, there is nothing to do.

@@ -65,7 +65,27 @@ fn stopped() {
         std::fs::read_to_string(target.proc_dir().join("stat")).ok()?.contains(") T ").then_some(())
     });
     attach(&target.pid()).refuses(REFUSAL, &[&target.pid(), "stopped"]).hints("CONT");
+    let file = target.scratch().join("capture.prof");
+    let mut waiting = prof(&["attach", &target.pid(), "--wait", "-o"]).arg(&file).spawn();
+    let looks = || std::fs::read_to_string(format!("/proc/{}/wchan", waiting.pid())).ok();
+    until("prof waits", || looks().filter(|place| place.contains("nanosleep")).map(drop));
+    assert!(!file.exists(), "nothing was begun");
     target.signal(Signal::CONT);
+    waiting.started();
+    waiting.interrupt();
+    target.finish();
+}
+
+/// `--dry-run` says what would be done and does nothing.
+#[test]
+fn rehearsed() {
+    let target = target("echo.py").ready();
+    let before = Snapshot::of(&target);
+    let told = prof(&["attach", "--dry-run", "--trace-python-allocators", &target.pid()]).run().success();
+    for word in ["malloc ", "PyObject_Free ", "one byte", "pointer", "1 thread\n", "nothing was touched"] {
+        assert!(told.stdout.contains(word), "{word:?} is missing\n{told}");
+    }
+    before.same_as(&Snapshot::of(&target));
     target.finish();
 }
 

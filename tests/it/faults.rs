@@ -6,15 +6,21 @@
 
 use crate::detach::settle;
 use crate::dsl::*;
+use rustix::process::Signal;
 
 /// More fail points than there are.
 const MANY: usize = 1000;
 
 /// An attach that does `action` at the n-th fail point that it passes.
 fn attach(target: &Target, number: usize, action: &str) -> Finished {
+    begin(target, number, action).wait()
+}
+
+fn begin(target: &Target, number: usize, action: &str) -> Recording {
     let file = target.scratch().join("capture.prof");
-    let args = ["attach", &target.pid(), "--force", "-q", "--duration", "50ms", "-o"];
-    prof(&args).arg(&file).env("PROF_FAIL_AT", &format!("{number}:{action}")).run()
+    let args =
+        ["attach", &target.pid(), "--trace-python-allocators", "--force", "-q", "--duration", "50ms", "-o"];
+    prof(&args).arg(&file).env("PROF_FAIL_AT", &format!("{number}:{action}")).spawn()
 }
 
 /// Whether the attach was killed, as it was told.
@@ -79,5 +85,25 @@ fn undone_everywhere() {
         before.same_as(&Snapshot::of(&target));
         true
     });
+    target.finish();
+}
+
+/// Stopped at a point, as by SIGSTOP: all threads of the target run on meanwhile, and
+/// all goes on afterwards.
+#[test]
+fn stopped_everywhere() {
+    let mut target = target("load.py").arg("3").ready();
+    let before = Snapshot::of(&target);
+    at_every_point(|number| {
+        let mut attach = begin(&target, number, "stop");
+        // One that holds a thread is made to go on, and may end by itself.
+        until("prof is stopped or ends", || (attach.is_stopped() || !attach.is_alive()).then_some(()));
+        target.ask("rounds");
+        if attach.is_alive() {
+            attach.signal(Signal::CONT);
+        }
+        attach.wait().success().stderr.contains("stopping after")
+    });
+    before.same_text_as(&Snapshot::of(&target));
     target.finish();
 }

@@ -7,6 +7,7 @@ import ctypes
 import gc
 import sys
 import threading
+import types
 
 from harness import HELPER as h
 from harness import N, P, Witness, say, serve
@@ -34,6 +35,22 @@ def recursion(depth=1000):
         recursion(depth - 1)
         return
     malloc(witness(40007))  # site:40007
+
+
+def abyss(depth=5000):
+    """Deeper than the payload remembers; down, at the bottom, and up again."""
+    if depth == 5000:
+        sys.setrecursionlimit(7000)
+    if depth == 2000:
+        malloc(witness(62001))  # site:62001
+    if depth:
+        abyss(depth - 1)
+    if depth in (0, 1, 500):
+        malloc(witness(62003 + 2 * depth))
+    if depth in (2000, 4000):
+        malloc(witness(62003 + 2 * depth))
+    if depth == 5000:
+        sys.setrecursionlimit(1200)
 
 
 def generators():
@@ -174,6 +191,45 @@ def compiled():
     return reused
 
 
+def reborn():
+    """Functions in the place of dead ones: same code address, frame and instruction."""
+
+    def template(size):
+        malloc(witness(size))
+
+    last = reused = 0
+    for number in range(100):
+        name = "born_%d" % number
+        changes = {"co_name": name, "co_qualname": name}
+        if sys.version_info < (3, 11):
+            del changes["co_qualname"]
+        code = template.__code__.replace(**changes)
+        reused += id(code) == last
+        last = id(code)
+        types.FunctionType(code, globals())(60001 + 2 * number)
+        del code
+    assert reused > 10, reused
+
+
+def resumed():
+    """A generator that goes on where it was, called by another each time."""
+
+    def numbers():
+        for size in range(61001, 61041, 2):
+            malloc(witness(size))
+            yield
+
+    def here():
+        next(suspended)
+
+    def further():
+        here()
+
+    suspended = numbers()
+    for caller in (here, further, here, further, further) * 4:
+        caller()
+
+
 def names():
     """Names and files that are not plain ASCII, and long ones."""
     for size, name in ((40061, "größe"), (40063, "名前"), (40065, "n" * 3000), (40067, "\U00020000")):
@@ -192,6 +248,7 @@ early.start()
 SCENARIOS = (
     plain,
     recursion,
+    abyss,
     generators,
     coroutines,
     callbacks,
@@ -200,6 +257,8 @@ SCENARIOS = (
     classes,
     spread,
     compiled,
+    reborn,
+    resumed,
     names,
     hostile,
 )

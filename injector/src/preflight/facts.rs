@@ -1,6 +1,7 @@
 //! What is gathered about a process, and the decision over it.
 
-use super::{PAYLOAD_MAPPING, Refusal, marks};
+use super::cgroup::Confines;
+use super::{Needs, PAYLOAD_MAPPING, Refusal, marks};
 use crate::Pid;
 use crate::process::{Process, TaskState, TaskStatus, Tid};
 use std::fmt;
@@ -63,6 +64,10 @@ pub struct Facts {
     pub seccomp: u32,
     /// Whether any thread has a user shadow stack.
     pub shadow_stack: bool,
+    /// What its control groups leave it.
+    pub confines: Confines,
+    /// Bytes that it may still map; `None` without a limit.
+    pub address_room: Option<u64>,
     /// The names of its mappings.
     pub mappings: Vec<String>,
 }
@@ -90,6 +95,8 @@ impl Facts {
             is_x86_64: is_x86_64(process).ok(),
             seccomp: status.iter().map(|s| s.seccomp).max().unwrap_or(0),
             shadow_stack: status.iter().any(|s| s.shadow_stack),
+            confines: Confines::read(process.pid()),
+            address_room: address_room(process.pid(), &status),
             mappings: process
                 .maps()
                 .map(|maps| maps.0.into_iter().map(|m| m.name).collect())
@@ -99,11 +106,12 @@ impl Facts {
 
     /// Decides. What rules the process out comes before what only we may not do;
     /// what could be forced comes last.
-    pub fn verdict(&self, own_payload: &str) -> Result<(), Refusal> {
+    pub fn verdict(&self, own_payload: &str, needs: Needs) -> Result<(), Refusal> {
         self.judge_state()?;
         self.judge_permission()?;
         self.judge_machine()?;
-        self.judge_mappings(own_payload)
+        self.judge_mappings(own_payload)?;
+        self.judge_room(needs)
     }
 
     fn judge_state(&self) -> Result<(), Refusal> {
@@ -121,8 +129,11 @@ impl Facts {
         if let Some(by) = self.traced_by.clone() {
             return Err(Refusal::Traced { pid, by });
         }
-        match self.states.contains(&TaskState::Stopped) {
-            true => Err(Refusal::Stopped(pid)),
+        if self.states.contains(&TaskState::Stopped) {
+            return Err(Refusal::Stopped(pid));
+        }
+        match self.confines.is_frozen {
+            true => Err(Refusal::Frozen(pid)),
             false => Ok(()),
         }
     }
@@ -154,6 +165,23 @@ impl Facts {
         }
     }
 
+    /// What we take must not be what brings it over a limit.
+    fn judge_room(&self, needs: Needs) -> Result<(), Refusal> {
+        let pid = self.pid;
+        let short = |room: Option<u64>, need: u64| room.filter(|&room| room < need);
+        for (room, need) in
+            [(self.confines.memory_room, needs.memory), (self.confines.shared_room, needs.shared_memory)]
+        {
+            if let Some(room) = short(room, need) {
+                return Err(Refusal::NoMemory { pid, room, need });
+            }
+        }
+        match short(self.address_room, needs.address_space) {
+            Some(room) => Err(Refusal::NoAddressSpace { pid, room, need: needs.address_space }),
+            None => Ok(()),
+        }
+    }
+
     fn judge_mappings(&self, own_payload: &str) -> Result<(), Refusal> {
         let pid = self.pid;
         if let Some(tool) = self.mappings.iter().find_map(|name| marks::instrument(name)) {
@@ -175,6 +203,14 @@ fn tracer(pid: i32) -> TracedBy {
     let name = fs::read(format!("/proc/{pid}/comm"));
     let name = name.map(|name| String::from_utf8_lossy(&name).trim_end().to_owned());
     TracedBy { pid, name: name.ok() }
+}
+
+/// What `RLIMIT_AS` leaves.
+fn address_room(pid: Pid, status: &[TaskStatus]) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(limit.saturating_sub(status.first()?.virtual_bytes))
 }
 
 fn kernel() -> Option<(u32, u32)> {

@@ -3,16 +3,29 @@
 //! [`check`] looks, without ptrace, and [`Facts::verdict`] decides, without looking.
 //! That the process is a CPython is not judged here.
 
+mod cgroup;
 mod facts;
 mod marks;
 
 use crate::Pid;
 use crate::process::Process;
 
+pub use cgroup::Confines;
 pub use facts::{Facts, TracedBy};
 
 /// Start of the name of the memfd that a payload is loaded from, as `maps` shows it.
 pub const PAYLOAD_MAPPING: &str = "/memfd:prof-payload-";
+
+/// What is taken of a process, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Memory that is charged to it.
+    pub memory: u64,
+    /// Memory that is charged to it or to us.
+    pub shared_memory: u64,
+    /// Address space.
+    pub address_space: u64,
+}
 
 /// Why a process is left alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +45,29 @@ pub enum Refusal {
     /// It is stopped by job control.
     #[error("process {0} is stopped")]
     Stopped(Pid),
+    /// Its control group is frozen.
+    #[error("process {0} is in a frozen control group")]
+    Frozen(Pid),
+    /// What we need would bring its control group over its limit.
+    #[error("process {pid} has {room} bytes left in its control group, and {need} are needed")]
+    NoMemory {
+        /// The process.
+        pid: Pid,
+        /// Bytes left, page cache included.
+        room: u64,
+        /// Bytes needed.
+        need: u64,
+    },
+    /// It may not map so much more.
+    #[error("process {pid} may map {room} more bytes (RLIMIT_AS), and {need} are needed")]
+    NoAddressSpace {
+        /// The process.
+        pid: Pid,
+        /// Bytes left.
+        room: u64,
+        /// Bytes needed.
+        need: u64,
+    },
     /// A debugger, or another tracer, has it.
     #[error("process {pid} is already traced by {}", .by)]
     Traced {
@@ -103,6 +139,11 @@ impl Refusal {
         Some(match self {
             Refusal::NoSuchProcess(_) => "in a container, use the pid as it is seen where prof runs",
             Refusal::Stopped(_) => "continue it first: kill -CONT PID",
+            Refusal::Frozen(_) => "thaw it first: docker unpause, or write to its cgroup.freeze",
+            Refusal::NoMemory { .. } => "at its limit the kernel would kill it: raise memory.max for a while",
+            Refusal::NoAddressSpace { .. } => {
+                "take a smaller --ring-size, or raise the limit: prlimit --as=… --pid PID"
+            }
             Refusal::Traced { .. } => "end that tracer, or detach it, and try again",
             Refusal::OtherUser { .. } => "run prof as that user, or with sudo",
             Refusal::Yama { scope: 0..=2, .. } => {
@@ -130,10 +171,10 @@ impl Refusal {
 
 /// Finds `pid` and what speaks against it. `own_payload` is the name, as in
 /// `maps`, of the payload of this build.
-pub fn check(pid: Pid, own_payload: &str) -> Result<(Process, Option<Refusal>), Refusal> {
+pub fn check(pid: Pid, own_payload: &str, needs: Needs) -> Result<(Process, Option<Refusal>), Refusal> {
     let process = Process::open(pid).map_err(|_| Refusal::NoSuchProcess(pid))?;
     let facts = Facts::gather(&process);
-    Ok((process, facts.verdict(own_payload).err()))
+    Ok((process, facts.verdict(own_payload, needs).err()))
 }
 
 #[cfg(test)]

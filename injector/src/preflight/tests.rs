@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 const OWN: &str = "/memfd:prof-payload-1 (deleted)";
 
+const NEEDS: Needs = Needs { memory: 100, shared_memory: 200, address_space: 1000 };
+
 fn fine() -> Facts {
     Facts {
         pid: Pid::from_raw(42),
@@ -21,6 +23,12 @@ fn fine() -> Facts {
         is_x86_64: Some(true),
         seccomp: 2,
         shadow_stack: false,
+        confines: Confines {
+            memory_room: Some(NEEDS.memory),
+            shared_room: Some(NEEDS.shared_memory),
+            is_frozen: false,
+        },
+        address_room: Some(NEEDS.address_space),
         mappings: ["/usr/lib/libjemalloc.so.2", "/opt/qemu-tools/python3", OWN, ""].map(str::to_owned).into(),
     }
 }
@@ -30,11 +38,15 @@ fn each_fact_has_its_refusal() {
     let pid = Pid::from_raw(42);
     let gdb = TracedBy { pid: 9, name: Some("gdb".into()) };
     type Change = fn(&mut Facts);
-    let cases: [(Change, Refusal); 19] = [
+    let cases: [(Change, Refusal); 23] = [
         (|f| f.own_pid = f.pid, Refusal::Myself(pid)),
         (|f| f.kernel = (4, 13), Refusal::OldKernel(4, 13)),
         (|f| f.states = vec![TaskState::Zombie], Refusal::Zombie(pid)),
         (|f| f.states.push(TaskState::Stopped), Refusal::Stopped(pid)),
+        (|f| f.confines.is_frozen = true, Refusal::Frozen(pid)),
+        (|f| f.confines.memory_room = Some(99), Refusal::NoMemory { pid, room: 99, need: 100 }),
+        (|f| f.confines.shared_room = Some(199), Refusal::NoMemory { pid, room: 199, need: 200 }),
+        (|f| f.address_room = Some(999), Refusal::NoAddressSpace { pid, room: 999, need: 1000 }),
         (
             |f| f.traced_by = Some(TracedBy { pid: 9, name: Some("gdb".into()) }),
             Refusal::Traced { pid, by: gdb },
@@ -72,11 +84,11 @@ fn each_fact_has_its_refusal() {
             Refusal::OtherBuild { pid, name: "/memfd:prof-payload-2".into() },
         ),
     ];
-    assert_eq!(fine().verdict(OWN), Ok(()));
+    assert_eq!(fine().verdict(OWN, NEEDS), Ok(()));
     for (change, expected) in cases {
         let mut facts = fine();
         change(&mut facts);
-        assert_eq!(facts.verdict(OWN), Err(expected));
+        assert_eq!(facts.verdict(OWN, NEEDS), Err(expected));
     }
 }
 
@@ -90,16 +102,16 @@ fn a_refusal_is_one_line_and_names_a_tracer() {
 
 #[test]
 fn real_processes_are_judged() {
-    let own = check(nix::unistd::getpid(), OWN).map(|(_, refusal)| refusal);
+    let own = check(nix::unistd::getpid(), OWN, NEEDS).map(|(_, refusal)| refusal);
     assert_eq!(own, Ok(Some(Refusal::Myself(nix::unistd::getpid()))));
     let nobody = Pid::from_raw(i32::MAX);
-    assert_eq!(check(nobody, OWN).map(|(_, refusal)| refusal), Err(Refusal::NoSuchProcess(nobody)));
+    assert_eq!(check(nobody, OWN, NEEDS).map(|(_, refusal)| refusal), Err(Refusal::NoSuchProcess(nobody)));
     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let pid = Pid::from_raw(child.id() as i32);
-    let (process, refusal) = check(pid, OWN).unwrap();
+    let (process, refusal) = check(pid, OWN, NEEDS).unwrap();
     assert_eq!(refusal, None);
     drop(child.stdin.take());
     assert!(process.wait_exit(std::time::Duration::from_secs(10)).unwrap());
-    assert_eq!(Facts::gather(&process).verdict(OWN), Err(Refusal::Zombie(pid)));
+    assert_eq!(Facts::gather(&process).verdict(OWN, NEEDS), Err(Refusal::Zombie(pid)));
     child.wait().unwrap();
 }

@@ -96,6 +96,11 @@ impl Process {
         }
     }
 
+    /// Locks it for as long as this is open, see [`PidFd::lock`].
+    pub fn lock(&self) -> io::Result<Option<bool>> {
+        self.pidfd.as_ref().map_or(Ok(None), PidFd::lock)
+    }
+
     /// Whether a signal ended it; `None` if it lives or nobody can tell any more.
     pub fn was_killed(&self) -> Option<bool> {
         let status = self.pidfd.as_ref().and_then(PidFd::exit_status);

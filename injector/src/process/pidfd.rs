@@ -3,6 +3,7 @@
 use crate::Pid;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -45,6 +46,24 @@ impl PidFd {
         }
     }
 
+    /// Locks the process against everybody else who does so, in whatever namespace, for
+    /// as long as this is open: whether nobody had it. `None` where a pidfd is not of a
+    /// file of its own for each process (before Linux 6.9), so that a lock would be on all.
+    pub fn lock(&self) -> io::Result<Option<bool>> {
+        let is_own = fstatfs(&self.0)?.filesystem_type() == PID_FS;
+        if !is_own {
+            return Ok(None);
+        }
+        #[expect(unsafe_code)]
+        // SAFETY: the call takes two integers.
+        let result = unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+        match Errno::result(result) {
+            Ok(_) => Ok(Some(true)),
+            Err(Errno::EWOULDBLOCK) => Ok(Some(false)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The wait status of a process that has exited, also once it was reaped;
     /// `None` where the kernel cannot tell (before 6.15).
     pub fn exit_status(&self) -> Option<i32> {
@@ -56,6 +75,8 @@ impl PidFd {
     }
 }
 
+/// `PID_FS_MAGIC` (uapi/linux/magic.h, Linux 6.9).
+const PID_FS: FsType = FsType(0x5049_4446);
 /// `PIDFD_INFO_EXIT` (uapi/linux/pidfd.h, Linux 6.15).
 const INFO_EXIT: u64 = 1 << 3;
 /// `PIDFD_GET_INFO`: `_IOWR(0xff, 11, struct pidfd_info)`.

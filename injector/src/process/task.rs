@@ -90,6 +90,10 @@ pub struct TaskStatus {
     pub seccomp: u32,
     /// Whether a user shadow stack is on.
     pub shadow_stack: bool,
+    /// Bytes of address space that its process has mapped.
+    pub virtual_bytes: u64,
+    /// Of these, locked into memory.
+    pub locked_bytes: u64,
 }
 
 impl TaskStatus {
@@ -111,6 +115,8 @@ impl TaskStatus {
             thread_count: status.threads,
             seccomp: status.seccomp.unwrap_or(0),
             shadow_stack: has_shadow_stack(text),
+            virtual_bytes: status.vmsize.unwrap_or(0) << 10,
+            locked_bytes: status.vmlck.unwrap_or(0) << 10,
         })
     }
 

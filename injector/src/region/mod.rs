@@ -99,11 +99,15 @@ impl RegionHandle {
         let total_bytes = shape.total_bytes();
         let base = place::place(&maps, total_bytes).ok_or(RegionError::NoPlace(total_bytes))?;
         let range = base..base + total_bytes;
-        let mapping = caller.call_raw(&[map(&range)], budget)?;
+        let is_locked = locks_memory(caller.process());
+        let mapping = caller.call_raw(&[map(&range, is_locked)], budget)?;
         if !read_maps(caller.process())?.at(base).is_some_and(|m| m.range == range && is_plain(m)) {
             return Err(RegionError::Refused("mmap"));
         }
         fail_point("region-mapped")?;
+        if is_locked {
+            caller.call_raw(&unlocking(&range), budget)?;
+        }
         let region = RegionHandle { range, progress: Progress::Unfinished };
         match region.furnish(caller, shape, budget) {
             Ok(protecting) => {
@@ -296,13 +300,32 @@ impl RegionHandle {
     }
 }
 
-fn map(range: &Range<u64>) -> RawCall {
-    let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+/// Whether the process has memory locked: it may have asked for that of all future
+/// memory (`mlockall`), and then each page of a new mapping that may be touched would
+/// be there at once.
+fn locks_memory(process: &Process) -> bool {
+    let status = process.live_task().and_then(|task| process.status(task));
+    status.is_ok_and(|status| status.locked_bytes > 0)
+}
+
+const ACCESSIBLE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+
+fn map(range: &Range<u64>, is_locked: bool) -> RawCall {
+    let protection = if is_locked { libc::PROT_NONE as u64 } else { ACCESSIBLE };
     let no_file = u64::MAX;
     RawCall {
         number: libc::SYS_mmap as u64,
         args: [range.start, range.end - range.start, protection, PLACE_FLAGS as u64, no_file, 0],
     }
+}
+
+/// Lets a mapping that was made inaccessible be touched, page by page.
+fn unlocking(range: &Range<u64>) -> [RawCall; 2] {
+    let call = |number: i64, what: u64| RawCall {
+        number: number as u64,
+        args: [range.start, range.end - range.start, what, 0, 0, 0],
+    };
+    [call(libc::SYS_munlock, 0), call(libc::SYS_mprotect, ACCESSIBLE)]
 }
 
 fn read_maps(process: &Process) -> Result<Maps, RegionError> {

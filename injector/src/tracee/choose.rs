@@ -62,6 +62,8 @@ mod tests {
             thread_count: 1,
             seccomp: 0,
             shadow_stack: false,
+            virtual_bytes: 0,
+            locked_bytes: 0,
         }
     }
 

@@ -271,7 +271,7 @@ impl<'a> Encoder<'a> {
         self.number(len as u64);
         let start = self.len;
         self.len += len;
-        self.out.get_mut(start..start + len).unwrap_or_default()
+        self.out.get_mut(start..self.len).unwrap_or_default()
     }
 
     /// The tag of an event whose stack did not change.
@@ -284,15 +284,19 @@ impl<'a> Encoder<'a> {
     #[inline(always)]
     pub fn tag_stack(&mut self, kind: Kind, pops: u32, pushes: u32) {
         self.byte(kind as u8 | STACK);
-        self.number(u64::from(pops));
-        self.number(u64::from(pushes));
+        self.two(u64::from(pops), u64::from(pushes));
     }
 
     /// One pushed frame.
     #[inline(always)]
     pub fn frame(&mut self, code: u32, offset: i32) {
-        self.number(u64::from(code));
-        self.number(zigzag(i64::from(offset)));
+        self.two(u64::from(code), zigzag(i64::from(offset)));
+    }
+
+    /// Bytes that `write` puts there, of which it returns the number.
+    #[inline(always)]
+    pub fn part(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+        self.len += write(self.out.get_mut(self.len..).unwrap_or_default());
     }
 
     /// A moment. The clock of a thread does not run backwards; if it did, the
@@ -301,21 +305,40 @@ impl<'a> Encoder<'a> {
     pub fn time(&mut self, ticks: u64) {
         let since = ticks.saturating_sub(self.delta.ticks);
         self.delta.ticks += since;
-        self.number(since);
+        // Who has many events has little time between them.
+        if since < 0x80 { self.byte(since as u8) } else { self.number(since) }
     }
 
     /// An address.
     #[inline(always)]
     pub fn addr(&mut self, addr: u64) {
-        let difference = addr.wrapping_sub(self.delta.addr);
-        self.delta.addr = addr;
-        self.number(zigzag(fold(difference as i64)));
+        let difference = self.difference(addr);
+        self.number(difference);
+    }
+
+    /// An address and a size.
+    #[inline(always)]
+    pub fn block(&mut self, addr: u64, size: u64) {
+        let difference = self.difference(addr);
+        self.two(difference, size);
     }
 
     /// A size, length or set of flags.
     #[inline(always)]
     pub fn number(&mut self, value: u64) {
-        self.len += varint::encode(value, self.out.get_mut(self.len..).unwrap_or_default());
+        self.len += varint::encode_at(value, self.out, self.len);
+    }
+
+    #[inline(always)]
+    fn two(&mut self, first: u64, second: u64) {
+        self.len += varint::encode_two(first, second, self.out, self.len);
+    }
+
+    #[inline(always)]
+    fn difference(&mut self, addr: u64) -> u64 {
+        let difference = addr.wrapping_sub(self.delta.addr);
+        self.delta.addr = addr;
+        zigzag(fold(difference as i64))
     }
 
     #[inline(always)]

@@ -10,8 +10,8 @@
 //!  PROGRAM  1 page    what the stub shall do, and its answers
 //!  STACK    512 KiB   the stub's stack, with the signal frame at its top
 //!  SLOTS    …         one ThreadSlot a thread, found by thread pointer
-//!  CODES    …         code objects already described
 //!  FRAMES   …         each slot's previous Python stack
+//!  CODES    …         code objects already described
 //! ```
 //!
 //! Addresses are those of the target, as integers.
@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -62,24 +62,24 @@ pub const ABSENT: u32 = u32::MAX;
 /// Sizes of a region, derived from the number of thread slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Number of thread slots, a power of two.
+    /// Number of thread slots, a power of two, at least as many as fill a page.
     pub slot_count: u64,
 }
 
 impl Shape {
-    /// Offset of the code table.
-    pub const fn codes(self) -> u64 {
-        SLOTS + (self.slot_count * size_of::<ThreadSlot>() as u64).next_multiple_of(PAGE)
-    }
-
     /// Offset of the frames.
     pub const fn frames(self) -> u64 {
-        self.codes() + CODE_COUNT * size_of::<CodeSlot>() as u64
+        SLOTS + self.slot_count * size_of::<ThreadSlot>() as u64
+    }
+
+    /// Offset of the code table.
+    pub const fn codes(self) -> u64 {
+        self.frames() + self.slot_count * size_of::<FrameCache>() as u64
     }
 
     /// Bytes in all.
     pub const fn total_bytes(self) -> u64 {
-        self.frames() + self.slot_count * FRAME_COUNT * size_of::<Frame>() as u64
+        self.codes() + CODE_COUNT * size_of::<CodeSlot>() as u64
     }
 }
 
@@ -321,7 +321,9 @@ impl Entry {
     }
 }
 
-/// A thread's state. Besides the atomics only its owner touches it.
+/// A thread's state. Besides the atomics only its owner touches it. On the first
+/// cache line lies what begins an event and finds the stack unchanged, on the second
+/// what writes a record, and last what neither does.
 #[repr(C, align(64))]
 pub struct ThreadSlot {
     /// Thread pointer; 0: never used, 1: given up.
@@ -334,34 +336,43 @@ pub struct ThreadSlot {
     pub entry_sp: Cell<u64>,
     /// Earliest tick of the event at hand.
     pub began: Cell<u64>,
+    /// The frame below the remembered ones, where those were cut; 0 if there is none.
+    pub below: Cell<u64>,
     /// Raised by every outermost hook; tells one that was overtaken.
     pub turn: Cell<u32>,
+    /// The code epoch that the frames belong to.
+    pub epoch: Cell<u32>,
+    /// Frames remembered.
+    pub depth: Cell<u32>,
+    /// 1 if the frames were cut at the root.
+    pub truncated: Cell<u32>,
+    /// 1 if the decoder of the open chunk has exactly the remembered frames.
+    pub is_sent: Cell<u32>,
+    /// Index of the open chunk; [`ABSENT`] if none.
+    pub chunk: Cell<u32>,
+    /// Address of its first byte; 0 if none.
+    pub data: Cell<u64>,
+    /// Bytes written to it.
+    pub written: Cell<u32>,
+    /// Up to here a record needs no second look; 0 if there is no chunk, or losses
+    /// wait to be reported.
+    pub limit: Cell<u32>,
+    /// Delta state of the open chunk.
+    pub delta: Cell<crate::record::Delta>,
+    /// Of the remembered frames, root side, the decoder has.
+    pub sent: Cell<u32>,
+    /// Frames the decoder has.
+    pub wire_depth: Cell<u32>,
+    /// 1 if the frames on the wire were cut at the root.
+    pub wire_truncated: Cell<u32>,
     /// Serial number of the thread.
     pub serial: Cell<u32>,
     /// Chunks begun.
     pub chunks: Cell<u32>,
-    /// Index of the open chunk; [`ABSENT`] if none.
-    pub chunk: Cell<u32>,
-    /// Bytes written to it.
-    pub written: Cell<u32>,
-    /// Frames remembered.
-    pub depth: Cell<u32>,
-    /// Of these, root side, the decoder of the open chunk has.
-    pub sent: Cell<u32>,
-    /// Frames the decoder has.
-    pub wire_depth: Cell<u32>,
-    /// The code epoch that the frames belong to.
-    pub epoch: Cell<u32>,
-    /// 1 if the frames were cut at the root.
-    pub truncated: Cell<u32>,
-    /// 1 if the frames on the wire were cut at the root.
-    pub wire_truncated: Cell<u32>,
-    /// Delta state of the open chunk.
-    pub delta: Cell<crate::record::Delta>,
     /// Allocations lost and not yet reported in the stream.
-    pub lost_allocations: Cell<u64>,
+    pub lost_allocations: Cell<u32>,
     /// Frees lost and not yet reported in the stream.
-    pub lost_frees: Cell<u64>,
+    pub lost_frees: Cell<u32>,
 }
 
 /// What [`ThreadSlot::inside`] says.
@@ -374,21 +385,40 @@ pub mod inside {
     pub const RECORDING: u32 = 2;
 }
 
-/// One Python frame as it was at the thread's previous event, root side first.
+/// A thread's Python frames as they were at its previous event, root side first:
+/// what every event compares apart from what few ask for.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Frame {
-    /// Its address.
+pub struct FrameCache {
+    /// Where each frame was and was at.
+    pub places: [Place; FRAME_COUNT as usize],
+    /// What each executed.
+    pub names: [Name; FRAME_COUNT as usize],
+}
+
+/// Where a frame lies and where it executes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The frame's address.
     pub addr: u64,
+    /// Its raw instruction field; [`NOWHERE`] if it has to be read anew.
+    pub ip: u64,
+}
+
+/// What a frame executes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Name {
     /// Its code object.
     pub code: u64,
-    /// Its raw instruction field.
-    pub ip: u64,
     /// The code's id; 0 not known yet, [`HIDDEN`] not shown.
     pub id: u32,
     /// Visible frames from the root up to and with this one.
     pub visible: u32,
 }
+
+/// An instruction field that no frame has.
+pub const NOWHERE: u64 = u64::MAX;
 
 /// The id of a frame that is not Python's own.
 pub const HIDDEN: u32 = u32::MAX;
@@ -447,7 +477,8 @@ const _: () = assert!(size_of::<Region>() as u64 <= STUB - HEADER);
 const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
 const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(size_of::<ThreadSlot>() == 128);
-const _: () = assert!(size_of::<Frame>() == 32);
+const _: () = assert!(size_of::<FrameCache>() == 128 << 10);
+const _: () = assert!(core::mem::offset_of!(ThreadSlot, data) == 64);
 
 #[cfg(test)]
 mod tests {

@@ -117,6 +117,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for `prof: recording pid N to FILE`; the file.
     #[track_caller]
     pub fn started(&mut self) -> PathBuf {
@@ -130,6 +135,17 @@ impl Recording {
         let dir = std::fs::read_link(format!("/proc/{}/cwd", self.child.id())).unwrap_or_default();
         self.file = Some(dir.join(file));
         dir.join(file)
+    }
+
+    /// Whether it runs, or is stopped.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Whether job control has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| stat.contains(") T "))
     }
 
     /// What it said so far.

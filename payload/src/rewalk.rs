@@ -1,0 +1,214 @@
+//! What to do where the thread's stack differs from the remembered one.
+//!
+//! From where the comparison stopped the chain is followed: a frame that is
+//! elsewhere in its code is read anew, new frames are collected at the far end of
+//! the cache until a remembered one is met, and from there the comparison goes on.
+//! Where the chain was relinked in the middle (a generator that somebody else
+//! resumes) the frames above are set aside with the new ones.
+//!
+//! ```text
+//!  0 … left-1 │ left … kept-1     │ … │ tail … CAPACITY-1
+//!  not seen   │ found as they are │   │ new, or set aside; leaf last
+//! ```
+//!
+//! Each round lowers `left` or `tail`, so it ends whatever memory holds.
+
+use crate::chunk;
+use crate::frame::{Fields, Meeting};
+use crate::memory::is_plausible;
+use crate::walk::{CAPACITY, Frames};
+use core::sync::atomic::Ordering::Relaxed;
+use prof_shared::region::{HIDDEN, Region, ThreadSlot};
+
+/// How far down a frame is looked for among the remembered ones.
+const SEARCH: usize = 32;
+
+/// How a walk ended.
+enum End {
+    /// All frames are known.
+    Whole,
+    /// There are more than are remembered: from then on the upper half, above this.
+    TooDeep(u64),
+    /// This one failed its checks, or the runtime began to finalize.
+    Unreadable(u64),
+}
+
+/// Brings the remembered stack up to date, from where the comparison stopped.
+#[inline(never)]
+pub fn update<const POINTER: bool>(
+    region: &Region,
+    slot: &ThreadSlot,
+    frames: &mut Frames,
+    meeting: Meeting,
+) {
+    let fields = Fields::<POINTER>::new(&region.offsets);
+    let depth = slot.depth.get() as usize;
+    let mut walk = Rewalk { fields, frames, kept: depth, tail: CAPACITY, renamed: depth, same: depth };
+    let end = walk.run(meeting, slot.below.get());
+    let losses = &chunk::header(region).losses;
+    let below = match end {
+        End::Whole => 0,
+        End::TooDeep(below) => {
+            losses.truncated.fetch_add(1, Relaxed);
+            below
+        }
+        End::Unreadable(below) => {
+            losses.unreadable.fetch_add(1, Relaxed);
+            below
+        }
+    };
+    let depth = walk.finish();
+    let same = walk.same.min(walk.kept) as u32;
+    let truncated = u32::from(!matches!(end, End::Whole));
+    let same = if slot.truncated.get() == truncated { same } else { 0 };
+    slot.truncated.set(truncated);
+    // Without a frame there is nothing to tell that what is below is as it was.
+    slot.below.set(if depth > 0 { below } else { 0 });
+    slot.sent.set(slot.sent.get().min(same));
+    slot.is_sent.set(0);
+    slot.depth.set(depth as u32);
+}
+
+struct Rewalk<'a, const POINTER: bool> {
+    fields: Fields<POINTER>,
+    frames: &'a mut Frames,
+    /// Remembered frames that count.
+    kept: usize,
+    /// Where the new ones start.
+    tail: usize,
+    /// The lowest whose code changed.
+    renamed: usize,
+    /// Frames below the lowest that changed at all.
+    same: usize,
+}
+
+impl<const POINTER: bool> Rewalk<'_, POINTER> {
+    fn run(&mut self, mut meeting: Meeting, below: u64) -> End {
+        loop {
+            let Meeting { left, link } = meeting;
+            if left == 0 && link == below && self.kept > 0 {
+                return if below == 0 { End::Whole } else { End::TooDeep(below) };
+            }
+            let is_met = left > 0 && self.frames.place(left - 1).addr == link;
+            let next = if is_met { self.reread(left - 1) } else { self.collect(left, link) };
+            let (count, link) = match next {
+                Ok(next) => next,
+                Err(end) => {
+                    self.set_aside(left.min(self.kept));
+                    self.kept = 0;
+                    return end;
+                }
+            };
+            meeting = self.compare(count, link);
+        }
+    }
+
+    /// Apart from the rest, which would take the registers from the loop.
+    #[inline(never)]
+    fn compare(&self, count: usize, link: u64) -> Meeting {
+        self.fields.compare(self.frames.0, count, link)
+    }
+
+    /// Reads a frame that is elsewhere in its code, or another one at the same place.
+    /// Returns where to go on.
+    fn reread(&mut self, index: usize) -> Result<(usize, u64), End> {
+        let addr = self.frames.place(index).addr;
+        if self.fields.is_finalizing() {
+            return Err(End::Unreadable(addr));
+        }
+        self.same = self.same.min(index);
+        // SAFETY: the frame above, or the thread state, links to it.
+        unsafe {
+            if self.fields.code(addr) == self.frames.name(index).code {
+                self.frames.place_mut(index).ip = self.fields.ip(addr);
+            } else {
+                self.renamed = self.renamed.min(index);
+                self.frames.set(index, self.fields.read(addr).ok_or(End::Unreadable(addr))?);
+            }
+            Ok((index, self.fields.previous(addr)))
+        }
+    }
+
+    /// Collects new frames from `frame` downwards until one of the first `left`.
+    /// Returns where to go on.
+    fn collect(&mut self, left: usize, mut frame: u64) -> Result<(usize, u64), End> {
+        self.set_aside(left);
+        loop {
+            if frame == 0 {
+                return Err(End::Whole);
+            }
+            if self.is_next(frame) {
+                return Ok((self.kept, frame));
+            }
+            if !is_plausible(frame) || self.fields.is_finalizing() {
+                return Err(End::Unreadable(frame));
+            }
+            // SAFETY: linked from the thread state or from a frame above it.
+            let previous = unsafe { self.fields.previous(frame) };
+            if !self.is_next(previous) && self.search(frame) {
+                return Ok((self.kept, frame));
+            }
+            self.push(frame)?;
+            frame = previous;
+        }
+    }
+
+    /// Whether `frame` is the topmost remembered one.
+    #[inline(always)]
+    fn is_next(&self, frame: u64) -> bool {
+        self.kept > 0 && self.frames.place(self.kept - 1).addr == frame
+    }
+
+    fn search(&mut self, frame: u64) -> bool {
+        let lowest = self.kept.saturating_sub(SEARCH);
+        let found = (lowest..self.kept).rev().find(|&index| self.frames.place(index).addr == frame);
+        if let Some(index) = found {
+            self.kept = index + 1;
+        }
+        found.is_some()
+    }
+
+    /// Reads one frame into the tail.
+    #[inline(always)]
+    fn push(&mut self, addr: u64) -> Result<(), End> {
+        if self.tail == self.kept {
+            self.kept = 0;
+        }
+        if self.tail == 0 {
+            // Room for the next frames, or each would mean a walk like this one.
+            self.tail = CAPACITY / 2;
+            return Err(End::TooDeep(self.frames.place(self.tail - 1).addr));
+        }
+        // SAFETY: as in `collect`.
+        let frame = unsafe { self.fields.read(addr) }.ok_or(End::Unreadable(addr))?;
+        self.tail -= 1;
+        self.frames.set(self.tail, frame);
+        Ok(())
+    }
+
+    /// Puts all remembered frames but the first `left` to the new ones.
+    fn set_aside(&mut self, left: usize) {
+        while self.kept > left {
+            (self.kept, self.tail) = (self.kept - 1, self.tail - 1);
+            self.frames.copy(self.kept, self.tail);
+        }
+    }
+
+    /// Joins the new frames to the kept ones and counts what is visible. Returns
+    /// the depth.
+    fn finish(&mut self) -> usize {
+        let mut depth = self.kept;
+        for from in self.tail..CAPACITY {
+            self.frames.copy(from, depth);
+            depth += 1;
+        }
+        let first = self.kept.min(self.renamed);
+        let mut visible = self.frames.visible(first as u32);
+        for index in first..depth {
+            let name = self.frames.name_mut(index);
+            visible += u32::from(name.id != HIDDEN);
+            name.visible = visible;
+        }
+        depth
+    }
+}
