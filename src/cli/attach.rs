@@ -89,6 +89,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.quiet {
         summarize(&outcome)?;
     }
+    if !outcome.children.is_empty() {
+        let (count, pid) = (outcome.children.len(), arguments.pid);
+        eprintln!(
+            "note: {count} forked children carry hooks, which do nothing; `prof detach --children {pid}` removes them"
+        );
+    }
     match outcome.residue {
         Some(error) => Err(crate::record::Error::Residue(Box::new(error)).into()),
         None => Ok(()),

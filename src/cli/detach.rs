@@ -1,22 +1,30 @@
 //! `prof detach`.
 
-use crate::record::{Left, longest_pause_us, withdraw};
+use crate::record::{Cleaned, Left, longest_pause_us, withdraw, withdraw_children};
+use crate::report::Plain;
 use prof_injector::tracee::sentry;
 
 /// Remove what a killed `prof attach` left in a process.
 ///
 /// A recording that runs removes everything by itself when it ends.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  prof detach 4711")]
+#[command(after_help = "Examples:\n  prof detach 4711\n  prof detach --children 4711")]
 pub(super) struct Arguments {
     /// The process to clean.
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     pid: i32,
+    /// Clean the processes that it has forked while it was recorded, and their children;
+    /// the process itself may have ended.
+    #[arg(long)]
+    children: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pid = arguments.pid;
     sentry::post();
+    if arguments.children {
+        return clean_children(pid);
+    }
     match withdraw(pid)? {
         None => eprintln!("prof: nothing of prof is in process {pid}"),
         Some(Left { detours }) => {
@@ -26,5 +34,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+fn clean_children(pid: i32) -> anyhow::Result<()> {
+    let cleaned = withdraw_children(pid)?;
+    if cleaned.is_empty() {
+        eprintln!("prof: no process carries anything of a recording of process {pid}");
+    }
+    let mut failed = 0;
+    for Cleaned { pid, error } in &cleaned {
+        match error {
+            None => eprintln!("prof: removed the hooks and the payload from process {pid}"),
+            Some(error) => {
+                failed += 1;
+                eprintln!("prof: process {pid}: {}", Plain(&error.to_string()));
+            }
+        }
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} processes could not be cleaned", cleaned.len());
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod admit;
 mod arm;
+mod children;
 mod clock;
 mod error;
 mod figures;
@@ -29,6 +30,7 @@ mod spool;
 mod tcb;
 mod withdraw;
 
+pub use children::{Cleaned, withdraw_children};
 pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;

@@ -1,6 +1,7 @@
 //! One recording, from the first look at the target to the finished capture.
 
 use super::admit::{Admitted, admit};
+use super::children::carriers;
 use super::clock::Clock;
 use super::install::{Installed, install};
 use super::keeper::Keeper;
@@ -87,6 +88,8 @@ pub struct Outcome {
     pub path: PathBuf,
     /// As it stands in the capture.
     pub end: End,
+    /// Children that it forked meanwhile and that carry hooks, which do nothing.
+    pub children: Vec<i32>,
     /// What could not be taken out of the target, if so.
     pub residue: Option<Error>,
 }
@@ -344,6 +347,11 @@ impl Session<'_> {
             losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
         };
         let mut writer = finished.writer;
+        let children = carriers(&self.ground.process);
+        if !children.is_empty() {
+            let text = format!("{} forked children carry hooks, which do nothing", children.len());
+            let _full_disk = writer.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
+        }
         if let Some(error) = &residue {
             let note = Note { kind: NoteKind::SoftError, text: error.to_string(), ..Note::default() };
             let _full_disk = writer.note(&note);
@@ -352,7 +360,7 @@ impl Session<'_> {
         writer.finish(&end)?;
         match finished.error {
             Some(error) if !matches!(error, crate::capture::Error::Full(_)) => Err(error.into()),
-            _ => Ok(Outcome { path: self.path, end, residue }),
+            _ => Ok(Outcome { path: self.path, end, children, residue }),
         }
     }
 }

@@ -110,6 +110,22 @@ fn target_fork() {
     is_unharmed(target);
 }
 
+/// Children that live on carry inert hooks: that is said, and they can be cleaned, also
+/// after their parent's end.
+#[test]
+fn target_forks_children_that_stay() {
+    let (mut target, recording, _scratch) = start(&[]);
+    let children = [target.ask("keep"), target.ask("keep")];
+    let maps = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it is alive");
+    recording.interrupt().says("2 forked children").says("prof detach --children");
+    assert!(children.iter().all(|pid| maps(pid).contains("memfd:prof-payload")));
+    prof(&["detach", "--children", &target.pid()]).run().success().says(&children[0]).says(&children[1]);
+    assert!(!children.iter().any(|pid| maps(pid).contains("memfd:prof")));
+    prof(&["detach", "--children", &target.pid()]).run().success().says("no process");
+    assert_eq!(target.ask("release"), "0", "the children check themselves");
+    is_unharmed(target);
+}
+
 /// SIGKILL in full flight: everything committed before is there, thread by thread,
 /// without a hole.
 #[test]

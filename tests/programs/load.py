@@ -63,6 +63,33 @@ def fork():
     return os.waitpid(pid, 0)[1]
 
 
+children = []
+
+
+def keep():
+    """Forks a child that waits, and then checks itself."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        state = ctypes.c_uint64(11)
+        os._exit(0 if h.checked_load(ctypes.byref(state), ctypes.c_uint64(20000)) == 0 else 1)
+    os.close(reading)
+    children.append((pid, writing))
+    return pid
+
+
+def release():
+    """Has the children end; how many did not end well."""
+    failures = 0
+    while children:
+        pid, writing = children.pop()
+        os.close(writing)
+        failures += os.waitpid(pid, 0)[1] != 0
+    return failures
+
+
 threads = [threading.Thread(target=work, args=(at + 1,), daemon=True) for at in range(int(sys.argv[1]))]
 for thread in threads:
     thread.start()
@@ -73,6 +100,8 @@ serve(
         "exec": execute,
         "leave": leave,
         "fork": fork,
+        "keep": keep,
+        "release": release,
     },
     check,
 )

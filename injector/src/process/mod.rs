@@ -63,6 +63,20 @@ impl Process {
         }
     }
 
+    /// Every process that we see.
+    pub fn all() -> io::Result<Vec<Pid>> {
+        let entries = std::fs::read_dir("/proc")?.flatten();
+        Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw)).collect())
+    }
+
+    /// The processes that it has started, or inherited (proc_pid_task_children(5)).
+    pub fn children(&self) -> Vec<Pid> {
+        let tasks = self.tasks().unwrap_or_default();
+        let of = |tid: Tid| std::fs::read_to_string(self.dir.join(format!("task/{}/children", tid.0)));
+        let text: String = tasks.into_iter().filter_map(|tid| of(tid).ok()).collect();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+    }
+
     /// Its pid, as seen by us.
     pub fn pid(&self) -> Pid {
         self.pid
