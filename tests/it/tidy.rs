@@ -25,7 +25,7 @@ const PARTS: [(&str, &[&str]); 9] = [
 const USE_THE_INJECTOR: [&str; 5] = ["cli", "record", "inspect", "cpython", "native"];
 
 /// The dependencies that have one owner, and the owner.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("nix", &["injector/src"]),
     ("procfs", &["injector/src"]),
     ("goblin", &["injector/src"]),
@@ -35,6 +35,7 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("object", &["src/native", "src/cpython", "src/record/install.rs", "build.rs"]),
     ("zstd", &["src/capture"]),
     ("clap", &["src/cli", "src/main.rs"]),
+    ("terminal_size", &["src/cli"]),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 
