@@ -25,6 +25,9 @@ pub enum Error {
     /// Any other failure to write.
     #[error("cannot write {}", .0.display())]
     Write(PathBuf, #[source] io::Error),
+    /// Records could not be compressed.
+    #[error("cannot compress records")]
+    Pack(#[source] io::Error),
     /// More than the format can hold in one block.
     #[error("a block of {0} bytes is too long for a capture")]
     TooLong(usize),

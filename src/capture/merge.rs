@@ -17,7 +17,7 @@ use super::block::Blocks;
 use super::chunk::{ChunkDecoder, Item};
 use super::chunk_table::{ChunkAt, ChunkTable};
 use super::format::BlockKind;
-use super::piece;
+use super::piece::Unpacker;
 use crate::model::{Event, Stacks, Tick};
 
 /// What could not be decoded.
@@ -48,6 +48,7 @@ pub struct Events<'a> {
     current: Option<u32>,
     stacks: Stacks,
     body: Vec<u8>,
+    unpacker: Unpacker,
     damaged_chunks: u64,
 }
 
@@ -90,8 +91,17 @@ impl<'a> Events<'a> {
         let cursors: Vec<Cursor> = table.threads().into_iter().map(Cursor::new).collect();
         let due = |(index, cursor): (usize, &Cursor)| Some(Reverse(cursor.key(index as u32, table)?));
         let heap = cursors.iter().enumerate().filter_map(due).collect();
-        let (stacks, body) = (Stacks::new(), Vec::new());
-        Events { blocks, table, cursors, heap, current: None, stacks, body, damaged_chunks: table.headless }
+        Events {
+            blocks,
+            table,
+            cursors,
+            heap,
+            current: None,
+            stacks: Stacks::new(),
+            body: Vec::new(),
+            unpacker: Unpacker::new(),
+            damaged_chunks: table.headless,
+        }
     }
 
     /// The stacks of the events given so far.
@@ -136,8 +146,13 @@ impl Events<'_> {
     #[inline]
     fn step(&mut self, index: u32, loaded: bool) {
         let cursor = &mut self.cursors[index as usize];
-        let mut source =
-            Source { blocks: self.blocks, table: self.table, stacks: &mut self.stacks, body: &mut self.body };
+        let mut source = Source {
+            blocks: self.blocks,
+            table: self.table,
+            stacks: &mut self.stacks,
+            body: &mut self.body,
+            unpacker: &mut self.unpacker,
+        };
         let result = if loaded { cursor.advance(&mut source) } else { cursor.load(&mut source) };
         if let Err(Lost) = result {
             self.damaged_chunks += 1;
@@ -160,6 +175,7 @@ struct Source<'a> {
     table: &'a ChunkTable,
     stacks: &'a mut Stacks,
     body: &'a mut Vec<u8>,
+    unpacker: &'a mut Unpacker,
 }
 
 impl Cursor {
@@ -237,7 +253,7 @@ impl Cursor {
             return Err(Lost);
         }
         let whole = source.blocks.body(piece.position, BlockKind::Piece, source.body).unwrap_or(false);
-        let head = if whole { piece::unpack(source.body, &mut self.raw) } else { None };
+        let head = if whole { source.unpacker.unpack(source.body, &mut self.raw) } else { None };
         if head.is_none_or(|head| head.chunk != chunk.serial || head.offset != piece.offset) {
             return Err(Lost);
         }

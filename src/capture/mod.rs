@@ -16,6 +16,7 @@ mod block;
 mod chunk;
 mod chunk_table;
 mod code_block;
+mod columns;
 mod error;
 mod index;
 mod merge;

@@ -14,7 +14,7 @@ use super::code_block;
 use super::error::{Error, Result, is_full};
 use super::format::{BLOCK_HEAD, BlockHead, BlockKind, FILE_HEAD, MAGIC, MAX_BODY, MAX_PIECE, VERSION};
 use super::index::{self, BlockEntry, PieceEntry};
-use super::piece::{self, PieceHead};
+use super::piece::{Packer, PieceHead};
 use crate::model::{ChunkSerial, CodeObject, End, Metadata, Note, NoteKind, RssSample, ThreadName};
 
 /// Code objects are written when so many bytes wait, or with the next piece.
@@ -32,6 +32,7 @@ pub struct Writer {
     length: u64,
     entries: Vec<BlockEntry>,
     codes: Vec<u8>,
+    packer: Packer,
     /// Fail point: the disk is full at this length.
     #[cfg(test)]
     pub(super) full_at: Option<u64>,
@@ -48,6 +49,7 @@ impl Writer {
             length: 0,
             entries: Vec::new(),
             codes: Vec::new(),
+            packer: Packer::new(),
             #[cfg(test)]
             full_at: None,
         };
@@ -71,7 +73,8 @@ impl Writer {
         }
         self.flush_codes()?;
         let head = PieceHead::of(chunk, offset, raw);
-        self.block(BlockKind::Piece, &piece::pack(head, raw), Some(head.into()))
+        let body = self.packer.pack(head, raw).map_err(Error::Pack)?;
+        self.block(BlockKind::Piece, &body, Some(head.into()))
     }
 
     /// A code object. It is in the file before the next piece is.

@@ -204,7 +204,7 @@ fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     let report = StatsReport::new(&reader, &lines, super::report::SITES);
     let mut out = BufWriter::new(stderr().lock());
     writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
-    report.write_screen(Format::Text, &mut out)?;
+    report.write_screen(Format::WHOLE_TEXT, &mut out)?;
     writeln!(out, "next: prof stats {}", outcome.path.display())?;
     Ok(out.flush()?)
 }

@@ -26,11 +26,18 @@ impl Input {
     ) -> anyhow::Result<()> {
         let reader = Reader::open(&self.file)?;
         let lines = line_resolver(reader.metadata());
-        let format = if self.json { Format::Json } else { Format::Text };
+        let format = if self.json { Format::Json } else { Format::Text { width: width() } };
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
         write(&reader, &lines, format, &mut out)?;
         Ok(out.flush()?)
     }
+}
+
+/// Columns of the terminal; no limit if there is none.
+fn width() -> usize {
+    const NARROWEST: u16 = 80;
+    let columns = terminal_size::terminal_size_of(stdout()).map(|(columns, _)| columns.0.max(NARROWEST));
+    columns.map_or(usize::MAX, usize::from)
 }
 
 /// How to find the lines of a recording's code objects.

@@ -28,18 +28,35 @@ impl Place<'_> {
         format!("{}:{}:{}", self.function, self.file, self.line)
     }
 
-    /// For a terminal, without the line.
-    pub fn plain_function(&self) -> String {
-        match self.file {
-            "" => Plain(&self.function).to_string(),
-            file => format!("{} ({})", Plain(&self.function), Plain(file)),
-        }
+    /// For a terminal, `function (file:line)`.
+    pub fn plain(&self) -> String {
+        self.with(&self.at())
     }
 
     /// For a terminal, in at most `width` columns: the ends of the function's name and
     /// of the path go last.
     pub fn short(&self, width: usize) -> String {
-        let whole = self.plain();
+        self.shortened(&self.at(), width)
+    }
+
+    /// The same without the line.
+    pub fn short_function(&self, width: usize) -> String {
+        self.shortened(&Plain(self.file).to_string(), width)
+    }
+
+    fn at(&self) -> String {
+        format!("{}:{}", Plain(self.file), self.line)
+    }
+
+    fn with(&self, at: &str) -> String {
+        match self.file {
+            "" => Plain(&self.function).to_string(),
+            _ => format!("{} ({at})", Plain(&self.function)),
+        }
+    }
+
+    fn shortened(&self, at: &str, width: usize) -> String {
+        let whole = self.with(at);
         if whole.chars().count() <= width {
             return whole;
         }
@@ -47,17 +64,8 @@ impl Place<'_> {
         if self.file.is_empty() {
             return function;
         }
-        let at = format!("{}:{}", Plain(self.file), self.line);
         let room = width.saturating_sub(function.chars().count() + 3);
-        format!("{function} ({})", tail(&at, room))
-    }
-
-    /// For a terminal, `function (file:line)`.
-    pub fn plain(&self) -> String {
-        match self.file {
-            "" => Plain(&self.function).to_string(),
-            file => format!("{} ({}:{})", Plain(&self.function), Plain(file), self.line),
-        }
+        format!("{function} ({})", tail(at, room))
     }
 }
 

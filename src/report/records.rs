@@ -99,7 +99,7 @@ impl<'a> Records<'a> {
         let fields = Fields { event, t_ns, before, since: since(event).map(|at| self.clock().nanos(at)) };
         match self.format {
             Format::Json => fields.json(&mut self.line),
-            Format::Text => fields.text(&mut self.line),
+            Format::Text { .. } => fields.text(&mut self.line),
         }
         .map_err(io::Error::other)?;
         if event.what.begins().is_some() {
@@ -112,9 +112,9 @@ impl<'a> Records<'a> {
     fn stack(&mut self, stack: StackId, events: &Events<'_>) -> io::Result<()> {
         let (open, between, close) = match self.format {
             Format::Json => (",\"stack\":[", ",", "]"),
-            Format::Text => ("  ", " < ", ""),
+            Format::Text { .. } => ("  ", " < ", ""),
         };
-        if self.format == Format::Text && stack == StackId::EMPTY {
+        if self.format != Format::Json && stack == StackId::EMPTY {
             return Ok(());
         }
         self.line.push_str(open);
@@ -129,7 +129,7 @@ impl<'a> Records<'a> {
             let place = self.places.place(frame);
             let text = match self.format {
                 Format::Json => json::text(&(&place.function, place.file, place.line))?,
-                Format::Text => place.plain(),
+                Format::Text { .. } => place.plain(),
             };
             self.line.push_str(&text);
             self.frames.insert(frame, text);
@@ -141,7 +141,7 @@ impl<'a> Records<'a> {
     fn other(&self, other: &Other<'_>, out: &mut dyn Write) -> io::Result<()> {
         match self.format {
             Format::Json => json::write_line(out, other),
-            Format::Text => writeln!(out, "{}", other.text()?),
+            Format::Text { .. } => writeln!(out, "{}", other.text()?),
         }
     }
 }

@@ -87,12 +87,12 @@ impl SummaryReport {
     /// A table, or one JSON object.
     pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Text => self.write_text(out),
+            Format::Text { width } => self.write_text(width, out),
             Format::Json => writeln!(out, "{}", json::pretty(self)?),
         }
     }
 
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_text(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         let peak = self.peak_bytes;
         writeln!(out, "At the peak of {}", bytes(peak))?;
         if self.lost_events > 0 || self.damaged_chunks > 0 || self.end_reason == EndReason::Unfinished.name()
@@ -108,16 +108,16 @@ impl SummaryReport {
             let percent = |part: u64| format!("{:.1} %", part as f64 * 100.0 / peak.max(1) as f64);
             let (own, total) = (row.own_bytes, row.total_bytes);
             let place = Place { function: row.function.as_str().into(), file: &row.file, line: 0 };
-            writeln!(
-                out,
-                "{:>11} {:>7}  {:>11} {:>7}  {:>11}  {}",
+            let figures = format!(
+                "{:>11} {:>7}  {:>11} {:>7}  {:>11}  ",
                 bytes(own),
                 percent(own),
                 bytes(total),
                 percent(total),
-                count(row.count),
-                place.plain_function()
-            )?;
+                count(row.count)
+            );
+            let room = width.saturating_sub(figures.chars().count());
+            writeln!(out, "{figures}{}", place.short_function(room))?;
         }
         if self.functions.is_empty() { writeln!(out, "  nothing was recorded") } else { Ok(()) }
     }

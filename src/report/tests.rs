@@ -188,11 +188,11 @@ fn grown() -> (Scratch, Reader) {
 fn the_screen_and_the_summary_look_like_this() {
     let (_scratch, reader) = grown();
     for (name, text) in [
-        ("grown.report.txt", screen(&reader, Format::Text)),
+        ("grown.report.txt", screen(&reader, Format::WHOLE_TEXT)),
         ("grown.report.json", screen(&reader, Format::Json)),
-        ("grown.summary.txt", summary(&reader, Order::Total, Format::Text)),
+        ("grown.summary.txt", summary(&reader, Order::Total, Format::WHOLE_TEXT)),
         ("grown.summary.json", summary(&reader, Order::Own, Format::Json)),
-        ("grown.stats.txt", stats(&reader, Format::Text)),
+        ("grown.stats.txt", stats(&reader, Format::WHOLE_TEXT)),
     ] {
         if std::env::var_os("PROF_BLESS").is_some() {
             fs::write(golden(name), &text).expect("room");
@@ -241,10 +241,19 @@ fn the_screen_fits_whatever_the_names() {
     let losses = Losses { allocations: u64::MAX, truncated_stacks: u64::MAX, ..Losses::default() };
     writer.finish(&End { losses, longest_pause_us: u64::MAX, ..End::default() }).expect("room");
     let reader = Reader::open(&scratch.path()).expect("it opens");
-    let text = screen(&reader, Format::Text);
+    let text = screen(&reader, Format::WHOLE_TEXT);
     assert!(text.lines().count() <= 29, "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("1.py:10)"), "the end of a path and the line stay: {text}");
+    // On a terminal; elsewhere names are whole.
+    let narrow = Format::Text { width: 80 };
+    let figures = stats(&reader, narrow);
+    let lists = figures.split("Top locations by size").nth(1).expect("lists");
+    for list in [lists, &summary(&reader, Order::Own, narrow)] {
+        assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+        assert!(list.contains("py"), "{list}");
+    }
+    assert!(stats(&reader, Format::WHOLE_TEXT).contains(&format!("{long}/1.py:10)")));
 }
 
 #[test]
@@ -259,9 +268,9 @@ fn golden_capture_of_version_1_reads_the_same() {
     let reader = Reader::open(&capture).expect("the golden capture");
     for (name, text) in [
         ("small-v1.stats.json", stats(&reader, Format::Json)),
-        ("small-v1.stats.txt", stats(&reader, Format::Text)),
+        ("small-v1.stats.txt", stats(&reader, Format::WHOLE_TEXT)),
         ("small-v1.parse.jsonl", parse(&reader, Format::Json)),
-        ("small-v1.parse.txt", parse(&reader, Format::Text)),
+        ("small-v1.parse.txt", parse(&reader, Format::WHOLE_TEXT)),
     ] {
         if blessing {
             fs::write(golden(name), &text).expect("room");
@@ -305,11 +314,13 @@ fn json_is_valid_and_no_output_steers_a_terminal() {
     let functions = summary(&reader, Order::Own, Format::Json);
     serde_json::from_str::<serde_json::Value>(&functions).expect("valid");
     let plain = [
-        screen(&reader, Format::Text),
-        summary(&reader, Order::Own, Format::Text),
-        stats(&reader, Format::Text),
+        screen(&reader, Format::WHOLE_TEXT),
+        summary(&reader, Order::Own, Format::WHOLE_TEXT),
+        stats(&reader, Format::WHOLE_TEXT),
     ];
-    for text in [lines, figures, answers, functions, parse(&reader, Format::Text)].into_iter().chain(plain) {
+    for text in
+        [lines, figures, answers, functions, parse(&reader, Format::WHOLE_TEXT)].into_iter().chain(plain)
+    {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
 }
@@ -342,7 +353,7 @@ fn older_blocks_are_no_part_of_the_deallocations() {
     let mut writer = scratch.writer();
     put_chunk(&mut writer, 1, &Chunk::new(1, 0).realloc(1, 0x1000, 2, 0x2000, 64));
     writer.finish(&End::default()).expect("room");
-    let text = stats(&Reader::open(&scratch.path()).expect("it opens"), Format::Text);
+    let text = stats(&Reader::open(&scratch.path()).expect("it opens"), Format::WHOLE_TEXT);
     for line in ["Deallocations      0", "Older blocks freed 1"] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
     }
@@ -353,7 +364,7 @@ fn an_empty_recording_has_reports_too() {
     let scratch = Scratch::new();
     drop(scratch.writer());
     let reader = Reader::open(&scratch.path()).expect("it opens");
-    assert!(stats(&reader, Format::Text).contains("INCOMPLETE"));
+    assert!(stats(&reader, Format::WHOLE_TEXT).contains("INCOMPLETE"));
     let figures: serde_json::Value = serde_json::from_str(&stats(&reader, Format::Json)).expect("valid");
     assert_eq!(figures["end_reason"], "unfinished");
     assert_eq!(figures["allocation_size_histogram"], serde_json::json!([]));

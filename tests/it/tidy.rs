@@ -25,7 +25,7 @@ const PARTS: [(&str, &[&str]); 9] = [
 const USE_THE_INJECTOR: [&str; 5] = ["cli", "record", "inspect", "cpython", "native"];
 
 /// The dependencies that have one owner, and the owner.
-const OWNERS: [(&str, &[&str]); 9] = [
+const OWNERS: [(&str, &[&str]); 10] = [
     ("nix", &["injector/src"]),
     ("procfs", &["injector/src"]),
     ("goblin", &["injector/src"]),
@@ -33,8 +33,9 @@ const OWNERS: [(&str, &[&str]); 9] = [
     ("gimli", &["src/native"]),
     // `install` looks up the hooks in the embedded payload.
     ("object", &["src/native", "src/cpython", "src/record/install.rs", "build.rs"]),
-    ("lz4_flex", &["src/capture"]),
+    ("zstd", &["src/capture"]),
     ("clap", &["src/cli", "src/main.rs"]),
+    ("terminal_size", &["src/cli"]),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 
@@ -227,7 +228,7 @@ fn manifests_keep_the_direction() {
     assert_eq!(dependencies("payload/shared/Cargo.toml"), Vec::<String>::new());
     assert_eq!(dependencies("payload/Cargo.toml"), ["prof-shared"]);
     let injector = dependencies("injector/Cargo.toml");
-    for library in ["prof", "prof-payload", "gimli", "clap", "serde", "lz4_flex"] {
+    for library in ["prof", "prof-payload", "gimli", "clap", "serde", "zstd"] {
         assert!(!injector.iter().any(|name| name == library), "the injector depends on {library}");
     }
 }

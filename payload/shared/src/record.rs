@@ -19,10 +19,14 @@ use crate::varint::{self, unzigzag, zigzag};
 pub const STACK: u8 = 0x20;
 
 const KIND_MASK: u8 = 0x1f;
-const ORIGIN: u8 = 24;
-const LOST: u8 = 25;
-const CODE: u8 = 26;
-const CODE_BYTES: u8 = 27;
+/// Tag of [`Record::Origin`].
+pub const ORIGIN: u8 = 24;
+/// Tag of [`Record::Lost`].
+pub const LOST: u8 = 25;
+/// Tag of [`Record::Code`].
+pub const CODE: u8 = 26;
+/// Tag of [`Record::CodeBytes`].
+pub const CODE_BYTES: u8 = 27;
 
 /// The most bytes of an event without its frames.
 pub const EVENT_MAX: usize = 1 + 2 * 5 + 6 * varint::MAX_LEN;

@@ -117,7 +117,7 @@ impl<'a> StatsReport<'a> {
     /// The figures.
     pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Text => text::write(self, out),
+            Format::Text { width } => text::write(self, width, out),
             Format::Json => json::write(self, out),
         }
     }
@@ -125,7 +125,7 @@ impl<'a> StatsReport<'a> {
     /// The answers that are wanted first; as text on one screen.
     pub fn write_screen(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Text => screen::write(self, out),
+            Format::Text { .. } => screen::write(self, out),
             Format::Json => screen_json::write(self, out),
         }
     }

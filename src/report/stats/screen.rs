@@ -133,12 +133,11 @@ fn allocators(report: &StatsReport<'_>) -> Option<String> {
 fn heap(report: &StatsReport<'_>) -> String {
     let stats = &report.stats;
     let (peak, at) = stats.peak.peak();
-    format!(
-        "Recorded heap  {} at the peak after {}; {} freed",
-        bytes(peak),
-        duration(report.nanos(at)),
-        plural(stats.live.unmatched_frees(), "older block")
-    )
+    let peak = match peak {
+        0 => "nothing".to_owned(),
+        _ => format!("{} at the peak after {}", bytes(peak), duration(report.nanos(at))),
+    };
+    format!("Recorded heap  {peak}; {} freed", plural(stats.live.unmatched_frees(), "older block"))
 }
 
 fn held(report: &StatsReport<'_>) -> Vec<String> {

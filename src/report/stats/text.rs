@@ -19,25 +19,44 @@ const BAR_WIDTH: u64 = 32;
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const SPARK_WIDTH: usize = 60;
 
-pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &StatsReport<'_>, width: usize, out: &mut dyn Write) -> io::Result<()> {
     write_head(report, out)?;
     write_completeness(report, out)?;
     write_totals(report, out)?;
     write_resident(report, out)?;
     write_sizes(report, out)?;
     write_kinds(report, out)?;
-    write_top("Top locations by size", &report.top_by_size, bytes, out)?;
-    write_top("Top locations by number of allocations", &report.top_by_count, count, out)?;
-    write_peak(report, out)
+    let mut page = Page { width, out };
+    write_top("Top locations by size", &report.top_by_size, bytes, &mut page)?;
+    write_top("Top locations by number of allocations", &report.top_by_count, count, &mut page)?;
+    write_peak(report, &mut page)
 }
 
-fn write_peak(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let peak = report.stats.peak.peak().0;
-    writeln!(out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
-    if report.peak_sites.is_empty() {
-        writeln!(out, "  none")?;
+/// Where lines are shortened.
+struct Page<'o> {
+    width: usize,
+    out: &'o mut dyn Write,
+}
+
+impl Page<'_> {
+    /// A place behind so many columns.
+    fn place(&self, place: &Place<'_>, indent: usize) -> String {
+        place.short(self.width.saturating_sub(indent))
     }
-    report.peak_sites.iter().try_for_each(|site| write_site(site, peak, out))
+
+    /// The same where there may be none.
+    fn place_or_none(&self, place: Option<&Place<'_>>, indent: usize) -> String {
+        place.map_or_else(|| "(no Python stack)".to_owned(), |place| self.place(place, indent))
+    }
+}
+
+fn write_peak(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
+    let peak = report.stats.peak.peak().0;
+    writeln!(page.out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
+    if report.peak_sites.is_empty() {
+        writeln!(page.out, "  none")?;
+    }
+    report.peak_sites.iter().try_for_each(|site| write_site(site, peak, page))
 }
 
 fn write_head(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -102,6 +121,7 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
 fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let stats = &report.stats;
     let (peak, at) = stats.peak.peak();
+    let when = if peak > 0 { format!(" after {}", duration(report.nanos(at))) } else { String::new() };
     let (live, blocks) = (stats.peak.live_bytes(), stats.peak.live_blocks());
     writeln!(out)?;
     for (label, value) in [
@@ -109,7 +129,7 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
         ("Deallocations", count(stats.deallocations())),
         ("Older blocks freed", count(stats.live.unmatched_frees())),
         ("Bytes allocated", bytes(stats.bytes())),
-        ("Peak", format!("{} after {}", bytes(peak), duration(report.nanos(at)))),
+        ("Peak", bytes(peak) + &when),
         ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
         ("Thread stacks", bytes(stats.peak.stack_bytes())),
         ("Live over time", sparkline(stats.timeline.intervals().0)),
@@ -188,26 +208,28 @@ fn write_top(
     title: &str,
     top: &[(Option<Place<'_>>, u64)],
     unit: fn(u64) -> String,
-    out: &mut dyn Write,
+    page: &mut Page<'_>,
 ) -> io::Result<()> {
-    writeln!(out, "\n{title}")?;
+    writeln!(page.out, "\n{title}")?;
     for (place, value) in top {
-        let place = place.as_ref().map_or("(no Python stack)".to_owned(), Place::plain);
-        writeln!(out, "  {:>12}  {place}", unit(*value))?;
+        let place = page.place_or_none(place.as_ref(), 16);
+        writeln!(page.out, "  {:>12}  {place}", unit(*value))?;
     }
-    if top.is_empty() { writeln!(out, "  none") } else { Ok(()) }
+    if top.is_empty() { writeln!(page.out, "  none") } else { Ok(()) }
 }
 
-fn write_site(site: &HeldSite<'_>, peak: u64, out: &mut dyn Write) -> io::Result<()> {
+fn write_site(site: &HeldSite<'_>, peak: u64, page: &mut Page<'_>) -> io::Result<()> {
+    const INDENT: usize = 24;
     let percent = site.bytes as f64 * 100.0 / peak.max(1) as f64;
-    let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), Place::plain);
-    writeln!(out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;
-    writeln!(out, "{:24}in {}", "", plural(site.blocks, "block"))?;
+    let leaf = page.place_or_none(site.stack.first(), INDENT);
+    writeln!(page.out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;
+    writeln!(page.out, "{:INDENT$}in {}", "", plural(site.blocks, "block"))?;
     for place in site.stack.iter().skip(1).take(FRAMES - 1) {
-        writeln!(out, "{:24}{}", "", place.plain())?;
+        let place = page.place(place, INDENT);
+        writeln!(page.out, "{:INDENT$}{place}", "")?;
     }
     match site.stack.len().saturating_sub(FRAMES) {
         0 => Ok(()),
-        more => writeln!(out, "{:24}… {} more", "", plural(more as u64, "frame")),
+        more => writeln!(page.out, "{:INDENT$}… {} more", "", plural(more as u64, "frame")),
     }
 }
