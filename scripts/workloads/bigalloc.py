@@ -1,27 +1,10 @@
-"""Blocks beyond pymalloc's 512 bytes under 20 frames: a calloc and a free each. Two hundred
-are kept and replaced in random order, so addresses and sizes say little in advance."""
+"""Blocks beyond pymalloc's 512 bytes, under 20 frames."""
 
-import random
-from itertools import cycle, repeat
+from blocks import under
 
 AMOUNT = 6_000_000
 GOALS = {"prof": 1.6, "prof-objects": 3.0}
 DEPTH = 20
-KEPT = 200
-
-rng = random.Random(1)
-PLACES = [rng.randrange(KEPT) for _ in range(9_973)]
-SIZES = [rng.randrange(520, 1000) for _ in range(10_007)]
-
-
-def blocks(amount):
-    kept = [b""] * KEPT
-    for _, place, size in zip(repeat(None, amount), cycle(PLACES), cycle(SIZES)):
-        kept[place] = bytes(size)
-
-
-def under(depth, amount):
-    return under(depth - 1, amount) if depth > 1 else blocks(amount)
 
 
 def work(amount):

@@ -1,6 +1,6 @@
 """The blocks of `bigalloc` under 200 frames."""
 
-from bigalloc import under
+from blocks import under
 
 AMOUNT = 6_000_000
 GOALS = {"prof": 2.0, "prof-objects": 3.0}
