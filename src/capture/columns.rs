@@ -95,7 +95,9 @@ fn record(mover: &mut impl Mover) -> Option<()> {
         CODE => return mover.numbers(Rest, 6),
         CODE_BYTES => {
             mover.number(Rest)?;
-            (mover.byte(Rest)?, mover.byte(Rest)?, mover.number(Rest)?);
+            mover.byte(Rest)?;
+            mover.byte(Rest)?;
+            mover.number(Rest)?;
             let len = usize::try_from(mover.number(Rest)?).ok()?;
             (len <= mover.ahead(Rest).len()).then(|| mover.forward(Rest, len))?;
             return Some(());
