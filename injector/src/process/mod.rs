@@ -110,7 +110,8 @@ impl Process {
         }
     }
 
-    /// Locks it for as long as this is open, see [`PidFd::lock`].
+    /// Locks it against everybody else who does so, for as long as this is open: whether
+    /// nobody had it. `None` where the kernel cannot tell processes apart (before 6.9).
     pub fn lock(&self) -> io::Result<Option<bool>> {
         self.pidfd.as_ref().map_or(Ok(None), PidFd::lock)
     }
