@@ -18,14 +18,14 @@ use prof_injector::region::RegionHandle;
 use prof_shared::kind::Kind;
 use prof_shared::region::{Entry, HEADER, POINTER, PROGRAM, STUB, Step, step};
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 /// From one thunk to the next.
 const THUNK_STRIDE: u64 = (THUNK_BYTES as u64).next_multiple_of(16);
 /// So much is read at once.
 const PIECE: usize = 1 << 20;
-/// So long all memory is searched for a copy.
-const SEARCH_BUDGET: Duration = Duration::from_secs(20);
+/// So much private memory is searched for a copy, not more: to read what nobody has
+/// touched costs the target page tables.
+const SEARCH_MAX: u64 = 4 << 30;
 
 /// A pointer that shall lead to a hook.
 pub struct Pointer {
@@ -193,15 +193,16 @@ impl<'a> Copies<'a> {
     /// A place in private memory where a copy is; or where the search ended, if there is
     /// too much of it.
     pub fn elsewhere(&self) -> Result<Option<u64>, Error> {
-        let start = Instant::now();
-        let mut found = None;
+        let (mut found, mut left) = (None, SEARCH_MAX);
         let is_ours = |mapping: &&Mapping| self.region.contains(&mapping.range.start);
         let maps = self.ground.maps_now()?;
         let searched = maps.0.iter().filter(|m| m.read && m.write && !m.shared && m.inode == 0);
-        for mapping in searched.filter(|mapping| !is_ours(mapping)) {
-            self.search(mapping.range.clone(), |addr, _| found = Some(addr));
-            if found.is_some() || start.elapsed() > SEARCH_BUDGET {
-                return Ok(found.or(Some(mapping.range.end)));
+        for Mapping { range, .. } in searched.filter(|mapping| !is_ours(mapping)) {
+            let Some(rest) = left.checked_sub(range.end - range.start) else { return Ok(Some(range.start)) };
+            left = rest;
+            self.search(range.clone(), |addr, _| found = Some(addr));
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
