@@ -24,6 +24,7 @@ mod pointers;
 mod register;
 mod rehearsal;
 mod ring;
+mod robust;
 mod safe;
 mod session;
 mod spool;

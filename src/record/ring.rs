@@ -2,16 +2,19 @@
 //!
 //! Everything read from the ring is the target's word and may be nonsense: sizes
 //! come from our own [`Shape`], `committed` is clamped, and a chunk's bytes are
-//! copied out before anybody looks at them.
+//! copied out before anybody looks at them. Nothing that stands there is a pointer of
+//! ours: see [`super::robust`].
 //!
 //! This file is the only one of the crate that touches shared memory.
 #![expect(unsafe_code)]
 
 use super::clock::Clock;
+use super::robust;
 use prof_injector::memfd;
 use prof_shared::ring::{self, ChunkHeader, Header, Shape};
 use std::fs::File;
 use std::io;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Bytes of one chunk that follow those drained before.
@@ -77,17 +80,20 @@ struct Drained {
 impl Ring {
     /// Sizes `file` (a new memfd), maps it, touches every page so that the target
     /// never has to wait for memory, and takes ownership in this thread's name.
+    ///
+    /// The size is sealed before the file is mapped: whoever else has the file open
+    /// cannot take pages away from under the map, which would be a SIGBUS here.
     pub fn create(file: File, shape: Shape) -> io::Result<Ring> {
         file.set_len(shape.total_bytes())?;
-        let map = memmap2::MmapOptions::new().populate().map_raw(&file)?;
-        let drained = vec![Drained::default(); shape.chunk_count as usize];
-        let mut ring = Ring { map, file, shape, drained, next_chunk: 0 };
-        for chunk in &mut ring.drained {
-            chunk.serial = ring.next_chunk;
-            ring.next_chunk += 1;
+        memfd::seal_size(&file)?;
+        if file.metadata()?.len() != shape.total_bytes() {
+            return Err(io::Error::other("the target changed its size"));
         }
+        let map = memmap2::MmapOptions::new().populate().map_raw(&file)?;
+        let drained =
+            (0..u64::from(shape.chunk_count)).map(|serial| Drained { serial, bytes: 0 }).collect();
+        let ring = Ring { map, file, shape, drained, next_chunk: shape.chunk_count.into() };
         ring.initialize()?;
-        memfd::seal_size(&ring.file)?;
         Ok(ring)
     }
 
@@ -99,8 +105,13 @@ impl Ring {
             (&raw mut (*header).magic).write(ring::MAGIC);
             (&raw mut (*header).chunk_size).write(self.shape.chunk_size);
             (&raw mut (*header).chunk_count).write(self.shape.chunk_count);
-            lock_robustly((&raw mut (*header).owner).cast())
         }
+        // SAFETY: `Drop` lets go of it before the map goes away.
+        unsafe { robust::hold(self.owner()) }
+    }
+
+    fn owner(&self) -> &AtomicU32 {
+        &self.header().owner
     }
 
     /// The sizes.
@@ -249,34 +260,11 @@ pub struct OpenChunk {
     pub slot: u32,
 }
 
-/// Locks a robust process-shared mutex at `place`, which the kernel marks when
-/// this thread dies (set_robust_list(2)).
-///
-/// # Safety
-/// `place` is writable for a `pthread_mutex_t` that nobody uses yet, and stays
-/// mapped as long as this thread lives or the mutex is locked.
-unsafe fn lock_robustly(place: *mut libc::pthread_mutex_t) -> io::Result<()> {
-    let check = |code| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
-    let mut attributes = std::mem::MaybeUninit::uninit();
-    // SAFETY: the attributes are initialised by the first call; the caller vouches
-    // for `place`.
-    unsafe {
-        check(libc::pthread_mutexattr_init(attributes.as_mut_ptr()))?;
-        check(libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED))?;
-        check(libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST))?;
-        check(libc::pthread_mutex_init(place, attributes.as_ptr()))?;
-        check(libc::pthread_mutex_lock(place))
-    }
-}
-
 impl Drop for Ring {
     fn drop(&mut self) {
-        let header = self.map.as_mut_ptr().cast::<Header>();
         // Children of the target may have the ring mapped for ever; it shall not cost
         // them memory. Their hooks pass through.
         let _stays = memfd::punch(&self.file, self.shape.data_offset(), self.shape.total_bytes());
-        // SAFETY: locked by this thread in `create`; unlocking takes it off the
-        // thread's robust list before the map goes away.
-        unsafe { libc::pthread_mutex_unlock((&raw mut (*header).owner).cast()) };
+        robust::let_go(self.owner());
     }
 }

@@ -55,7 +55,7 @@ pub struct Header {
     /// Number of chunks.
     pub chunk_count: u32,
     pad: [u64; 6],
-    /// A robust `pthread_mutex_t` held by the attacher; its first word is the futex.
+    /// The tid of the attacher's thread, a futex on its robust list.
     pub owner: AtomicU32,
     owner_rest: [u32; 15],
     /// Ticks at the attacher's latest look at the ring.
