@@ -4,6 +4,8 @@ pub mod analysis;
 pub mod capture;
 pub mod cli;
 pub mod cpython;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 pub mod inspect;
 pub mod model;
 pub mod native;

@@ -9,12 +9,13 @@
 use crate::chunk::{self, Purpose};
 use crate::memory::{self, is_plausible, load};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use prof_shared::record::{CODE_BYTES_HEAD_MAX, CODE_MAX, CodeField};
+use prof_shared::record::{CODE_BYTES_HEAD_MAX, CODE_MAX, CodeField, NAME_MAX};
 use prof_shared::region::{ABSENT, CODE_COUNT, CodeSlot, Entry, PROBES, Region, Shape, ThreadSlot};
 
 const GIVEN_UP: u64 = 1;
-/// Texts are cut at this length.
-const TEXT_MAX: u64 = 1 << 20;
+/// Line tables are cut at this length, and at this fraction of the ring.
+const TABLE_MAX: u64 = 1 << 20;
+const TABLE_SHARE: u64 = 32;
 /// Pieces of a text are this long at most, and this fraction of a chunk.
 const PIECE_MAX: u32 = 4096;
 const PIECE_SHARE: u32 = 4;
@@ -175,8 +176,8 @@ fn string(region: &Region, code: u64, offset: u32) -> Text {
         return NO_TEXT;
     }
     let data = if state & ASCII != 0 { offsets.str_ascii_data } else { offsets.str_compact_data };
-    let bytes = (length.min(TEXT_MAX) * u64::from(width)) as u32;
-    Text { addr: addr + u64::from(data), bytes, width }
+    let length = bounded(region, length, u64::from(NAME_MAX) + 1);
+    Text { addr: addr + u64::from(data), bytes: length * u32::from(width), width }
 }
 
 /// A `bytes` behind a pointer at `offset`.
@@ -184,7 +185,17 @@ fn byte_string(region: &Region, code: u64, offset: u32) -> Text {
     let Some(addr) = member(code, offset) else { return NO_TEXT };
     // SAFETY: the line table of a live code object is a live `bytes`.
     let length: u64 = unsafe { load(addr + u64::from(region.offsets.bytes_length)) };
-    Text { addr: addr + u64::from(region.offsets.bytes_data), bytes: length.min(TEXT_MAX) as u32, width: 1 }
+    let share = u64::from(region.chunk_count) * u64::from(region.chunk_size) / TABLE_SHARE;
+    let bytes = bounded(region, length, TABLE_MAX.min(share));
+    Text { addr: addr + u64::from(region.offsets.bytes_data), bytes, width: 1 }
+}
+
+/// A length of at most `most`; what is cut is counted.
+fn bounded(region: &Region, length: u64, most: u64) -> u32 {
+    if length > most {
+        chunk::header(region).losses.texts.fetch_add(1, Relaxed);
+    }
+    length.min(most) as u32
 }
 
 fn member(code: u64, offset: u32) -> Option<u64> {

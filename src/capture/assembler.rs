@@ -2,31 +2,33 @@
 //!
 //! A description is one `Code` record and the `CodeBytes` of its texts. They may
 //! lie in several chunks, which are drained in any order, and two threads may
-//! send the same one. Nothing is believed: lengths are bounded, what is held for
-//! unfinished descriptions is bounded, and what does not fit together is counted.
+//! send the same one. Nothing is believed: lengths and the number of code objects are
+//! bounded, what is held for unfinished descriptions is bounded (the oldest give way: a
+//! thread that found no room in the ring has left its own for good), and what does not
+//! fit together is counted.
 
-use hashbrown::{HashMap, HashSet};
-use prof_shared::record::{CodeField, Record};
+use hashbrown::HashSet;
+use prof_shared::record::{CodeField, NAME_MAX, Record};
 use std::collections::BTreeMap;
 
-use super::format::MAX_TEXT;
+use super::format::{MAX_CODES, MAX_TEXT};
 use crate::model::{CodeId, CodeObject};
 
 /// The most bytes held for unfinished descriptions.
 const MAX_HELD: usize = 64 << 20;
-/// What a piece costs besides its text.
+/// What a piece costs besides its text, and a description besides its pieces.
 const PIECE_COST: usize = 96;
 
 /// Collects `Code` and `CodeBytes` records into code objects.
 #[derive(Debug, Default)]
 pub struct CodeAssembler {
-    pending: HashMap<u32, Pending>,
+    pending: BTreeMap<u32, Pending>,
     done: HashSet<u32>,
     held: usize,
     refused: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pending {
     head: Option<(u32, [u32; 4])>,
     pieces: BTreeMap<(u8, u32), Piece>,
@@ -55,6 +57,10 @@ impl CodeAssembler {
         if self.done.contains(&id) {
             return None;
         }
+        if self.done.len() >= MAX_CODES {
+            self.refused += u64::from(matches!(record, Record::Code { .. }));
+            return None;
+        }
         match self.put(id, record) {
             Ok(false) => None,
             Ok(true) => self.complete(id),
@@ -73,7 +79,13 @@ impl CodeAssembler {
     }
 
     fn put(&mut self, id: u32, record: &Record<'_>) -> Result<bool, Misfit> {
-        let pending = self.pending.entry(id).or_default();
+        if id == CodeId::TRUNCATED.0 {
+            return Err(Misfit);
+        }
+        let pending = self.pending.entry(id).or_insert_with(|| {
+            self.held += PIECE_COST;
+            Pending::new()
+        });
         let cost_before = pending.cost;
         match *record {
             Record::Code { first_line, lengths, .. } => pending.head(first_line, lengths)?,
@@ -83,10 +95,17 @@ impl CodeAssembler {
             _ => {}
         }
         self.held += pending.cost - cost_before;
-        if id == CodeId::TRUNCATED.0 || self.held > MAX_HELD {
-            return Err(Misfit);
+        let is_complete = pending.head.is_some_and(|(_, lengths)| pending.received >= total(lengths));
+        if self.held > MAX_HELD {
+            self.refuse_oldest();
         }
-        Ok(pending.head.is_some_and(|(_, lengths)| pending.received >= total(lengths)))
+        Ok(is_complete)
+    }
+
+    fn refuse_oldest(&mut self) {
+        if let Some((&oldest, _)) = self.pending.first_key_value() {
+            self.refuse(oldest);
+        }
     }
 
     fn complete(&mut self, id: u32) -> Option<CodeObject> {
@@ -119,6 +138,10 @@ fn total(lengths: [u32; 4]) -> usize {
 }
 
 impl Pending {
+    fn new() -> Pending {
+        Pending { head: None, pieces: BTreeMap::new(), received: 0, cost: PIECE_COST }
+    }
+
     fn head(&mut self, first_line: u32, lengths: [u32; 4]) -> Result<(), Misfit> {
         if lengths.into_iter().any(|length| length as usize > MAX_TEXT) {
             return Err(Misfit);
@@ -170,19 +193,24 @@ impl Pending {
     }
 }
 
-/// Characters of a CPython string. A lone surrogate, which UTF-8 cannot carry,
-/// becomes the replacement character.
+/// Characters of a CPython string, with an ellipsis for those behind [`NAME_MAX`]. A lone
+/// surrogate, which UTF-8 cannot carry, becomes the replacement character.
 fn decode((width, bytes): (u8, Vec<u8>)) -> Result<String, Misfit> {
     let character = |number: u32| char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER);
     match width {
-        1 => Ok(bytes.into_iter().map(char::from).collect()),
-        2 => Ok(bytes.chunks_exact(2).map(|c| character(u16::from_ne_bytes([c[0], c[1]]).into())).collect()),
-        4 => Ok(bytes
-            .chunks_exact(4)
-            .map(|c| character(u32::from_ne_bytes([c[0], c[1], c[2], c[3]])))
-            .collect()),
+        1 => Ok(bounded(bytes.into_iter().map(char::from))),
+        2 => Ok(bounded(bytes.as_chunks().0.iter().map(|&unit| character(u16::from_ne_bytes(unit).into())))),
+        4 => Ok(bounded(bytes.as_chunks().0.iter().map(|&unit| character(u32::from_ne_bytes(unit))))),
         _ => Err(Misfit),
     }
+}
+
+fn bounded(mut characters: impl Iterator<Item = char>) -> String {
+    let mut text: String = characters.by_ref().take(NAME_MAX as usize).collect();
+    if characters.next().is_some() {
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -269,6 +297,49 @@ mod tests {
     }
 
     #[test]
+    fn long_names_are_cut_and_say_so() {
+        let (most, table) = (NAME_MAX as usize, [7; 9000]);
+        for (width, sent, shown) in
+            [(1, most, most), (1, most + 1, most + 1), (2, 9000, most + 1), (4, 9000, most + 1)]
+        {
+            let text = b"a\0\0\0"[..width].repeat(sent);
+            let lengths = [text.len() as u32, 0, 0, table.len() as u32];
+            let (width, mut assembler) = (width as u8, CodeAssembler::new());
+            let piece = |field: CodeField, width, bytes| Record::CodeBytes {
+                id: 1,
+                field: field as u8,
+                width,
+                offset: 0,
+                bytes,
+            };
+            assembler.add(&code(1, lengths));
+            assembler.add(&piece(CodeField::LineTable, 1, &table));
+            let code = assembler.add(&piece(CodeField::Name, width, &text)).expect("complete");
+            assert_eq!((code.name.chars().count(), code.name.ends_with('…')), (shown, sent > most));
+            assert_eq!(code.line_table, table);
+        }
+    }
+
+    #[test]
+    fn many_small_descriptions_are_bounded() {
+        let mut assembler = CodeAssembler::new();
+        for id in 1..=2_000_000 {
+            assembler.add(&bytes(id, CodeField::Name, 0, b""));
+        }
+        assert!(assembler.held <= MAX_HELD && assembler.unfinished() <= MAX_HELD / PIECE_COST);
+        let last = 2_000_000;
+        assert!(assembler.add(&code(last, [0; 4])).is_some(), "the newest have their place");
+    }
+
+    #[test]
+    fn the_number_of_codes_is_bounded() {
+        let mut assembler = CodeAssembler::new();
+        let given = (1..=MAX_CODES as u32 + 7).filter(|&id| assembler.add(&code(id, [0; 4])).is_some());
+        assert_eq!(given.count(), MAX_CODES);
+        assert_eq!((assembler.done.len(), assembler.refused()), (MAX_CODES, 7));
+    }
+
+    #[test]
     fn what_is_held_is_bounded() {
         let mut assembler = CodeAssembler::new();
         let text = vec![b'a'; MAX_TEXT];
@@ -277,5 +348,6 @@ mod tests {
         }
         assert!(assembler.held <= MAX_HELD);
         assert!(assembler.refused() > 30, "{}", assembler.refused());
+        assert!(assembler.pending.contains_key(&100), "the oldest give way");
     }
 }

@@ -25,6 +25,8 @@ pub const MAX_BODY: usize = 64 << 20;
 pub const MAX_PIECE: usize = 1 << 20;
 /// The longest text of a code object, in bytes as sent.
 pub const MAX_TEXT: usize = 1 << 20;
+/// The most code objects: a description can be smaller than what it costs a reader.
+pub const MAX_CODES: usize = 1 << 22;
 
 /// What a block holds. Readers skip kinds that they do not know.
 #[repr(u32)]

@@ -24,6 +24,8 @@ mod piece;
 mod reader;
 mod writer;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod layout;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::block::{Blocks, Found};
 use super::chunk_table::ChunkTable;
 use super::code_block;
 use super::error::{Error, Result};
-use super::format::{BlockKind, FILE_HEAD, MAGIC, VERSION};
+use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, VERSION};
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
 use crate::model::{CodeId, CodeObject, End, Metadata, Note, NoteKind, RssSample, ThreadName};
@@ -143,7 +143,7 @@ impl Rest {
 
     fn decode_codes(&mut self, mut body: &[u8]) -> Option<()> {
         while !body.is_empty() {
-            let code = code_block::take(&mut body)?;
+            let code = code_block::take(&mut body).filter(|_| self.codes.len() < MAX_CODES)?;
             self.codes.entry(code.id).or_insert(code);
         }
         Some(())

@@ -72,6 +72,11 @@ impl ArenaTable {
         table.read(memory).is_some().then_some(table)
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn at(pointer: u64, length: u64, layout: &ArenaLayout) -> ArenaTable {
+        ArenaTable { pointer, length, shape: ArenaShape::of(layout) }
+    }
+
     /// The arenas now; `None` if they do not look right.
     pub fn read(&self, memory: &Memory) -> Option<Arenas> {
         let count = memory.read_u32(self.length).ok().filter(|&count| is_length(count))?;

@@ -26,6 +26,8 @@ mod text;
 mod version;
 mod walk;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 pub use arenas::{ArenaTable, Arenas};
 pub use describe::{Allocator, Facts};
 pub use domains::{DomainFunction, NoDomains};

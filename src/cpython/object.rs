@@ -7,6 +7,7 @@ use super::text;
 use prof_injector::process::Memory;
 use prof_shared::region::PyOffsets;
 use std::io;
+use std::rc::Rc;
 
 /// Characters of a name or path that are read; more are cut.
 const TEXT_MAX: u64 = 4096;
@@ -53,15 +54,18 @@ pub enum Damage {
         /// How many are believed.
         limit: usize,
     },
+    /// A walk that does not end.
+    #[error("stacks without an end: the walk was given up after {0} s")]
+    Endless(u64),
 }
 
 /// A code object's description.
 #[derive(Clone, Debug)]
 pub struct Code {
     /// The qualified name, or the name where a version has none.
-    pub name: String,
+    pub name: Rc<str>,
     /// `co_filename`.
-    pub file: String,
+    pub file: Rc<str>,
     /// `co_firstlineno`.
     pub first_line: u32,
     /// `co_lnotab` or `co_linetable`.
@@ -91,8 +95,8 @@ impl Objects<'_> {
             return Err(Damage::Value { what: "a first line", value: first_line.into() });
         }
         Ok(Code {
-            name: self.text(self.pointer(addr, name, "a name")?)?,
-            file: self.text(self.pointer(addr, self.offsets.code_file, "a file name")?)?,
+            name: self.text(self.pointer(addr, name, "a name")?)?.into(),
+            file: self.text(self.pointer(addr, self.offsets.code_file, "a file name")?)?.into(),
             first_line,
             line_table: self.bytes(self.pointer(addr, self.offsets.code_line_table, "a line table")?)?,
         })

@@ -9,7 +9,8 @@
 //!
 //! The process runs on meanwhile, so a single walk may meet a frame that has just
 //! gone: damage of one thread is kept with that thread, for [`super::looks`] to
-//! judge. Lists are bounded; a cycle is damage.
+//! judge. Lists are bounded; a cycle is damage; and a walk ends after [`WALK_MAX`], for
+//! bounded lists of bounded lists can still be made to take days.
 
 use super::object::{Code, Objects};
 use super::offsets::Layout;
@@ -18,6 +19,7 @@ use prof_injector::process::Memory;
 use prof_shared::region::{ABSENT, FRAME_COUNT, ip_form};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 pub use super::object::Damage;
 
@@ -25,6 +27,10 @@ const INTERPRETERS_MAX: usize = 1 << 10;
 const THREADS_MAX: usize = 1 << 16;
 const FRAMES_MAX: usize = FRAME_COUNT as usize;
 const CODE_BYTES_MAX: i64 = 1 << 28;
+/// How long a walk may take: of 500 threads it takes some milliseconds.
+const WALK_MAX: Duration = Duration::from_secs(5);
+/// Descriptions of code objects that are remembered, in bytes.
+const CODES_MAX: usize = 64 << 20;
 
 /// A thread state and its stack.
 #[derive(Debug)]
@@ -49,9 +55,9 @@ pub struct Frame {
     /// Address of its code object.
     pub code: u64,
     /// The qualified name (3.11 and later), else the name.
-    pub name: String,
+    pub name: Rc<str>,
     /// The source file.
-    pub file: String,
+    pub file: Rc<str>,
     /// The line that executes.
     pub line: u32,
 }
@@ -62,6 +68,9 @@ pub struct Walker<'a> {
     layout: &'a Layout,
     version: Version,
     codes: HashMap<u64, Rc<Code>>,
+    /// Of the descriptions in `codes`.
+    codes_bytes: usize,
+    end: Instant,
 }
 
 /// A frame as it lies in memory.
@@ -75,7 +84,8 @@ impl<'a> Walker<'a> {
     /// A walker that knows nothing yet.
     pub fn new(memory: &'a Memory, layout: &'a Layout, version: Version) -> Walker<'a> {
         let objects = Objects { memory, offsets: &layout.walk, object_type: layout.object_type };
-        Walker { objects, layout, version, codes: HashMap::new() }
+        let end = Instant::now() + WALK_MAX;
+        Walker { objects, layout, version, codes: HashMap::new(), codes_bytes: 0, end }
     }
 
     /// All threads of all interpreters of the runtime at `runtime`.
@@ -90,9 +100,14 @@ impl<'a> Walker<'a> {
                 self.objects.pointer_or_null(interpreter, self.layout.interpreter_threads, "a thread")?;
             for state in self.list(newest, self.layout.thread_next, "threads", THREADS_MAX)? {
                 threads.push(self.thread(state)?);
+                self.is_in_time()?;
             }
         }
         Ok(threads)
+    }
+
+    fn is_in_time(&self) -> Result<(), Damage> {
+        if Instant::now() < self.end { Ok(()) } else { Err(Damage::Endless(WALK_MAX.as_secs())) }
     }
 
     fn list(&self, first: u64, next: u32, what: &'static str, limit: usize) -> Result<Vec<u64>, Damage> {
@@ -131,6 +146,7 @@ impl<'a> Walker<'a> {
             if !seen.insert(addr) {
                 return Err(Damage::Pointer { what: "a frame in a cycle", addr });
             }
+            self.is_in_time()?;
             let raw = self.frame(addr)?;
             if let Some(code) = raw.code {
                 let frame = self.describe(code, raw.ip)?;
@@ -172,12 +188,22 @@ impl<'a> Walker<'a> {
     fn describe(&mut self, addr: u64, ip: u64) -> Result<Frame, Damage> {
         let code = match self.codes.get(&addr) {
             Some(known) => Rc::clone(known),
-            None => Rc::new(self.objects.code(addr)?),
+            None => self.code(addr)?,
         };
-        self.codes.insert(addr, Rc::clone(&code));
         let offset = self.offset(addr, ip)?;
         let line = lines::line(self.version, code.first_line, &code.line_table, offset);
         Ok(Frame { code: addr, name: code.name.clone(), file: code.file.clone(), line })
+    }
+
+    fn code(&mut self, addr: u64) -> Result<Rc<Code>, Damage> {
+        let code = Rc::new(self.objects.code(addr)?);
+        self.codes_bytes += size_of::<Code>() + code.name.len() + code.file.len() + code.line_table.len();
+        if self.codes_bytes > CODES_MAX {
+            self.codes.clear();
+            self.codes_bytes = 0;
+        }
+        self.codes.insert(addr, Rc::clone(&code));
+        Ok(code)
     }
 
     /// Bytes from the code's first instruction, negative before it.
@@ -290,8 +316,7 @@ mod tests {
     fn sound_structures_look_right() {
         let fake = Fake::new();
         let threads = fake.threads().expect("a walk");
-        let frames: Vec<_> =
-            threads[0].frames.iter().map(|f| (f.name.as_str(), f.file.as_str(), f.line)).collect();
+        let frames: Vec<_> = threads[0].frames.iter().map(|f| (&*f.name, &*f.file, f.line)).collect();
         assert_eq!(frames, [("name", "name", 8), ("name", "name", 7)]);
         assert_eq!(fake.looks(), Looks::Right);
     }

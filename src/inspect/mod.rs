@@ -20,6 +20,8 @@ mod look;
 mod looker;
 mod sum;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 pub use category::{Category, Landmarks, Segment, segments};
 pub use look::{counters, look};
 pub use looker::{Detail, Looker};

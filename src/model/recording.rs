@@ -331,6 +331,10 @@ pub struct Losses {
     pub waited_us: u64,
     /// Code objects whose description was malformed or too large.
     pub codes: u64,
+    /// Names and line tables of code objects that were cut.
+    pub cut_texts: u64,
+    /// Chunks of the ring that held something else than records.
+    pub chunks: u64,
 }
 
 impl Losses {

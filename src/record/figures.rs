@@ -6,21 +6,26 @@
 //! does not depend on any of this.
 
 use hashbrown::HashMap;
-use prof_shared::record::{Decoder, Malformed, Record};
+use prof_shared::record::Record;
 
 /// Blocks of this size are always followed.
 const LARGE_BYTES: u64 = 64 << 10;
+/// The most blocks of each sort that are followed: 100 MB.
+const MAX_FOLLOWED: usize = 3 << 20;
+/// One block in 4 to this power is followed at least.
+const MAX_THINNING: u32 = 8;
 
 /// Running figures over all pieces.
 #[derive(Default)]
 pub struct Figures {
-    decoders: HashMap<u64, Decoder>,
     small: HashMap<u64, u64>,
     large: HashMap<u64, u64>,
     small_bytes: u64,
     large_bytes: u64,
     /// Followed is one block in 4 to this power.
     thinning: u32,
+    /// Whether a block was left out because too many were followed.
+    is_full: bool,
     /// Allocations and frees so far.
     pub events: u64,
 }
@@ -28,42 +33,24 @@ pub struct Figures {
 impl Figures {
     /// Bytes live in blocks allocated while recording; mappings are not counted.
     pub fn live_bytes(&self) -> u64 {
-        self.large_bytes + (self.small_bytes << (2 * self.thinning))
+        self.large_bytes.saturating_add(self.small_bytes.saturating_mul(1 << (2 * self.thinning)))
     }
 
     /// Whether [`Figures::live_bytes`] is an estimate.
     pub fn is_estimate(&self) -> bool {
-        self.thinning > 0
+        self.thinning > 0 || self.is_full
     }
 
     /// Follows one block in four of those followed until now.
     pub fn thin_out(&mut self) {
-        self.thinning = (self.thinning + 1).min(8);
+        self.thinning = (self.thinning + 1).min(MAX_THINNING);
         let thinning = self.thinning;
         self.small.retain(|&addr, _| is_followed(addr, thinning));
         self.small_bytes = self.small.values().sum();
     }
 
-    /// Takes the records of one piece, handing each to `each`. A malformed piece
-    /// is left where it stops making sense; the capture's reader will say so.
-    pub fn add(&mut self, chunk: u64, is_last: bool, mut bytes: &[u8], mut each: impl FnMut(&Record<'_>)) {
-        let mut decoder = self.decoders.remove(&chunk).unwrap_or_default();
-        loop {
-            match decoder.next(&mut bytes) {
-                Ok(Some(record)) => {
-                    self.count(&record);
-                    each(&record);
-                }
-                Ok(None) if !is_last => {
-                    self.decoders.insert(chunk, decoder);
-                    return;
-                }
-                Ok(None) | Err(Malformed::Short | Malformed::Tag(_) | Malformed::Range) => return,
-            }
-        }
-    }
-
-    fn count(&mut self, record: &Record<'_>) {
+    /// Takes a record.
+    pub fn count(&mut self, record: &Record<'_>) {
         match *record {
             Record::Munmap { .. } | Record::Mremap { .. } => {}
             Record::Alloc { kind, addr, size, .. } => {
@@ -82,11 +69,19 @@ impl Figures {
     }
 
     fn begin(&mut self, addr: u64, size: u64) {
+        if self.small.len() >= MAX_FOLLOWED && self.thinning < MAX_THINNING {
+            self.thin_out();
+        }
         let (map, total) = match size >= LARGE_BYTES {
             true => (&mut self.large, &mut self.large_bytes),
             false if !is_followed(addr, self.thinning) => return,
             false => (&mut self.small, &mut self.small_bytes),
         };
+        // Addresses may be made for this: too many of a sort are not followed.
+        if map.len() >= MAX_FOLLOWED && !map.contains_key(&addr) {
+            self.is_full = true;
+            return;
+        }
         *total = total.saturating_add(size);
         if let Some(lost) = map.insert(addr, size) {
             *total = total.saturating_sub(lost);
@@ -134,6 +129,23 @@ mod tests {
         figures.count(&Record::Free { kind: Kind::Free, ticks: 0, addr: 32 });
         figures.count(&malloc(48, 500));
         assert_eq!(figures.live_bytes(), 500, "a block on top of a live one replaces it");
+    }
+
+    #[test]
+    fn what_is_followed_is_bounded() {
+        let mut figures = Figures::default();
+        let followed = (0..u64::MAX).filter(|&addr| is_followed(addr, MAX_THINNING)).take(64);
+        let lots: Vec<u64> = followed.collect();
+        let (many, spread) = (MAX_FOLLOWED as u64 + 10, 1 << 40);
+        for n in 0..many {
+            figures.count(&malloc(n * 64, LARGE_BYTES));
+            // Whatever is done to the high bits: the lot is drawn from the low ones.
+            figures.count(&malloc(lots[(n % 64) as usize] + n / 64 * spread, 8));
+        }
+        assert!(figures.large.len() <= MAX_FOLLOWED && figures.small.len() <= MAX_FOLLOWED);
+        assert!(figures.is_estimate());
+        figures.count(&malloc(1, u64::MAX));
+        figures.live_bytes();
     }
 
     #[test]

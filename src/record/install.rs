@@ -47,7 +47,7 @@ const PLANS: usize = 8;
 /// Where in the stub's page the thunks of function pointers lie, behind the stub.
 pub const STUB_THUNKS: u64 = STUB + 0x800;
 /// Slots for threads: at least so many, at most so many.
-const SLOTS: Range<u64> = 256..4096;
+pub const SLOT_COUNTS: Range<u64> = 256..4096;
 /// All threads together wait so long a second for a free chunk: 1 / 20 s.
 const WAIT_SHARE: u64 = 20;
 /// Name of the ring's memfd.
@@ -88,7 +88,7 @@ pub fn payload_name() -> String {
 
 /// The region for a process of so many threads.
 fn shape_for(threads: u64) -> Shape {
-    Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOTS.start, SLOTS.end) }
+    Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOT_COUNTS.start, SLOT_COUNTS.end) }
 }
 
 /// What a recording takes of a process of so many threads. Pages of the region are
@@ -430,5 +430,5 @@ fn path(fd: u64) -> String {
 fn hook_addresses(base: u64) -> HashMap<&'static str, u64> {
     let file = object::File::parse(PAYLOAD).expect("built together with us");
     let hooks = file.dynamic_symbols();
-    hooks.filter_map(|symbol| Some((symbol.name().ok()?, base + symbol.address()))).collect()
+    hooks.filter_map(|symbol| Some((symbol.name().ok()?, base.wrapping_add(symbol.address())))).collect()
 }

@@ -7,7 +7,7 @@ use prof_injector::barrier;
 use prof_injector::process::Tid;
 use prof_injector::region::RegionHandle;
 use prof_shared::region::{SLOTS, ThreadSlot, inside};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::offset_of;
 
 /// Chunks are asked back when fewer than this part of them is free.
@@ -20,8 +20,9 @@ pub struct Keeper<'a> {
     names: HashMap<u32, String>,
     /// Whether the target numbers its threads otherwise than we do.
     is_nested: bool,
-    /// Asked back, holder not yet seen outside.
-    revoked: Vec<OpenChunk>,
+    /// Asked back, holder not yet seen outside; by index, for a target that scribbles can
+    /// open a chunk that is asked back.
+    revoked: BTreeMap<usize, OpenChunk>,
 }
 
 impl<'a> Keeper<'a> {
@@ -29,7 +30,7 @@ impl<'a> Keeper<'a> {
     pub fn new(ground: &'a Ground, region: RegionHandle) -> Keeper<'a> {
         let status = ground.process.live_task().and_then(|task| ground.process.status(task));
         let is_nested = status.is_ok_and(|status| status.ns_pids.len() > 1);
-        Keeper { ground, region, names: HashMap::new(), is_nested, revoked: Vec::new() }
+        Keeper { ground, region, names: HashMap::new(), is_nested, revoked: BTreeMap::new() }
     }
 
     /// The threads, and how the target numbers them.
@@ -63,7 +64,8 @@ impl<'a> Keeper<'a> {
             self.take_from_dead(ring);
         }
         if is_short {
-            self.revoked.extend(ring.open_chunks().filter(|&chunk| ring.revoke(chunk)));
+            let revoked = ring.open_chunks().filter(|&chunk| ring.revoke(chunk));
+            self.revoked.extend(revoked.map(|chunk| (chunk.index, chunk)));
         }
         self.reclaim(ring);
     }
@@ -85,7 +87,7 @@ impl<'a> Keeper<'a> {
             return;
         }
         let mut waiting = std::mem::take(&mut self.revoked);
-        waiting.retain(|&chunk| {
+        waiting.retain(|_, &mut chunk| {
             let is_outside = self.is_outside(chunk.slot);
             if is_outside {
                 ring.reclaim(chunk);

@@ -13,6 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+/// Bytes of a command line that are kept,
+const COMMAND_LINE_MAX: usize = 64 << 10;
+/// and characters of the argument that does not fit.
+const ARGUMENT_MIN: usize = 200;
+
 /// Describes the target.
 pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start: &Reading) -> Metadata {
     let facts = python.facts(&ground.process, &ground.maps);
@@ -20,7 +25,7 @@ pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start:
     Metadata {
         prof_version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: ground.process.pid().as_raw() as u32,
-        command_line: ground.process.command_line().unwrap_or_default(),
+        command_line: bounded(ground.process.command_line().unwrap_or_default()),
         host: host.trim_end().to_owned(),
         started_unix_ns: start.unix_ns,
         python: Python {
@@ -42,6 +47,21 @@ pub fn describe(ground: &Ground, python: &Interpreter, options: &Options, start:
         entries: Vec::new(),
         modules: modules(ground),
     }
+}
+
+/// A process can make its command line as long as it likes.
+fn bounded(mut arguments: Vec<String>) -> Vec<String> {
+    let mut room = COMMAND_LINE_MAX;
+    let whole = arguments.iter().position(|argument| {
+        let fits = argument.len() < room;
+        room = room.saturating_sub(argument.len() + 1);
+        !fits
+    });
+    if let Some(cut) = whole {
+        arguments[cut] = arguments[cut].chars().take(ARGUMENT_MIN).chain(['…']).collect();
+        arguments.truncate(cut + 1);
+    }
+    arguments
 }
 
 fn options_of(options: &Options) -> BTreeMap<String, String> {
@@ -139,5 +159,21 @@ pub fn end_of(process: &Process) -> EndReason {
     match process.was_killed() {
         Some(true) => EndReason::TargetKilled,
         _ => EndReason::TargetExited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_bounded() {
+        let line = |lengths: &[usize]| lengths.iter().map(|&length| "é".repeat(length)).collect::<Vec<_>>();
+        let usual = line(&[10, 0, 300]);
+        assert_eq!(bounded(usual.clone()), usual);
+        let long = bounded(line(&[10, 10 << 20, 7]));
+        assert_eq!((long.len(), long[1].as_str()), (2, ("é".repeat(200) + "…").as_str()));
+        let many = bounded(line(&[0; 1 << 20]));
+        assert!(many.len() <= COMMAND_LINE_MAX + 1 && many.last().is_some_and(|last| last == "…"));
     }
 }

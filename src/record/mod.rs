@@ -27,10 +27,13 @@ mod ring;
 mod robust;
 mod safe;
 mod session;
+mod sieve;
 mod spool;
 mod tcb;
 mod withdraw;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 pub use children::{Cleaned, withdraw_children};
 pub use clock::Clock;
 pub use error::Error;

@@ -24,7 +24,7 @@ pub struct Piece {
     pub chunk: u64,
     /// Where in the chunk the bytes start.
     pub offset: u32,
-    /// Records, committed by the target.
+    /// Records, committed by the target. Empty if there is only to say that it is the last.
     pub bytes: Vec<u8>,
     /// Whether the chunk gets no more.
     pub is_last: bool,
@@ -45,8 +45,17 @@ pub struct Losses {
     pub truncated: u64,
     /// Stacks in which a frame failed its checks.
     pub unreadable: u64,
+    /// Texts of code objects that were cut.
+    pub texts: u64,
     /// Ticks that threads waited for room.
     pub waited_ticks: u64,
+}
+
+impl Losses {
+    /// Events that are not recorded.
+    pub fn events(&self) -> u64 {
+        [self.allocations, self.frees, self.threadless, self.nested].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// How eagerly [`Ring::drain`] takes what there is.
@@ -90,8 +99,7 @@ impl Ring {
             return Err(io::Error::other("the target changed its size"));
         }
         let map = memmap2::MmapOptions::new().populate().map_raw(&file)?;
-        let drained =
-            (0..u64::from(shape.chunk_count)).map(|serial| Drained { serial, bytes: 0 }).collect();
+        let drained = (0..u64::from(shape.chunk_count)).map(|serial| Drained { serial, bytes: 0 }).collect();
         let ring = Ring { map, file, shape, drained, next_chunk: shape.chunk_count.into() };
         ring.initialize()?;
         Ok(ring)
@@ -165,19 +173,17 @@ impl Ring {
         let committed = self.chunk(index).committed.load(Acquire).min(self.shape.chunk_size);
         let drained = &mut self.drained[index];
         let len = committed.saturating_sub(drained.bytes);
+        let is_last = state == ring::FULL;
         let waits = state == ring::OPEN && eagerness == Eagerness::Batches;
-        if len == 0 || waits && len < BATCH_BYTES.min(self.shape.chunk_size / 4) {
+        let is_little = len == 0 || waits && len < BATCH_BYTES.min(self.shape.chunk_size / 4);
+        // Who took the pieces before is told of the end, even if nothing came since.
+        if is_little && !(is_last && drained.bytes > 0) {
             return None;
         }
         let offset = drained.bytes;
-        drained.bytes = committed;
+        drained.bytes += len;
         let serial = drained.serial;
-        Some(Piece {
-            chunk: serial,
-            offset,
-            bytes: self.copy(index, offset, len),
-            is_last: state == ring::FULL,
-        })
+        Some(Piece { chunk: serial, offset, bytes: self.copy(index, offset, len), is_last })
     }
 
     fn copy(&self, index: usize, offset: u32, len: u32) -> Vec<u8> {
@@ -244,6 +250,7 @@ impl Ring {
             nested: losses.nested.load(Relaxed),
             truncated: losses.truncated.load(Relaxed),
             unreadable: losses.unreadable.load(Relaxed),
+            texts: losses.texts.load(Relaxed),
             waited_ticks: losses.waited_ticks.load(Relaxed),
         }
     }

@@ -8,7 +8,7 @@ use super::keeper::Keeper;
 use super::metadata::{self, describe};
 use super::pointers::Watch;
 use super::safe::Judge;
-use super::spool::{Item, Spool};
+use super::spool::{Finished, Item, Spool};
 use super::withdraw::remove;
 use super::{Error, Ground};
 use crate::capture::Writer;
@@ -275,7 +275,7 @@ impl Session<'_> {
             live_bytes: shown.live_bytes.load(Relaxed),
             is_estimate: shown.is_estimate.load(Relaxed),
             resident_bytes,
-            lost: losses.allocations + losses.frees + losses.threadless + losses.nested,
+            lost: losses.events(),
         }
     }
 
@@ -344,7 +344,7 @@ impl Session<'_> {
             unix_ns: now.unix_ns,
             events: finished.events,
             longest_pause_us: super::longest_pause_us(),
-            losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
+            losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut writer = finished.writer;
         let children = carriers(&self.ground.process);
@@ -365,7 +365,7 @@ impl Session<'_> {
     }
 }
 
-fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses {
+fn in_model(losses: &ring::Losses, finished: &Finished, ticks_per_second: u64) -> Losses {
     let waited_us = u128::from(losses.waited_ticks) * 1_000_000 / u128::from(ticks_per_second.max(1));
     Losses {
         allocations: losses.allocations,
@@ -375,6 +375,8 @@ fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses 
         truncated_stacks: losses.truncated,
         unreadable_stacks: losses.unreadable,
         waited_us: waited_us as u64,
-        codes,
+        codes: finished.refused_codes,
+        cut_texts: losses.texts,
+        chunks: finished.damaged_chunks,
     }
 }

@@ -2,7 +2,7 @@
 //! up the one that empties the ring.
 //!
 //! ```text
-//!  ring ─► drain ─► [queue, bounded] ─► spool thread ─► figures, code objects ─► Writer
+//!  ring ─► drain ─► [queue, bounded] ─► spool thread: sieve ─► figures, code objects ─► Writer
 //! ```
 //!
 //! While the queue is full nothing is drained, then the ring fills, then the target
@@ -10,6 +10,7 @@
 
 use super::figures::Figures;
 use super::ring::Piece;
+use super::sieve::Sieve;
 use crate::capture::{self, CodeAssembler, Writer};
 use crate::model::{ChunkSerial, Metadata, Note, RssSample, ThreadName};
 use std::sync::atomic::AtomicU64;
@@ -71,6 +72,8 @@ pub struct Finished {
     pub events: u64,
     /// Code objects whose description was malformed.
     pub refused_codes: u64,
+    /// Chunks that held something else than records.
+    pub damaged_chunks: u64,
 }
 
 /// The running thread.
@@ -86,7 +89,8 @@ impl Spool {
         let (queue, items) = channel();
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
-        let work = Work { writer, shown: shown_to, figures, codes, since_thinned: THINNED_EVERY };
+        let sieve = Sieve::default();
+        let work = Work { writer, shown: shown_to, sieve, figures, codes, since_thinned: THINNED_EVERY };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
         Ok(Spool { queue, shown, thread })
     }
@@ -123,6 +127,7 @@ impl Spool {
 struct Work {
     writer: Writer,
     shown: Arc<Shown>,
+    sieve: Sieve,
     figures: Figures,
     codes: CodeAssembler,
     /// Pieces since the figures were thinned out last.
@@ -147,6 +152,7 @@ impl Work {
             error,
             events: self.figures.events,
             refused_codes: self.codes.refused(),
+            damaged_chunks: self.sieve.damaged(),
         }
     }
 
@@ -167,13 +173,16 @@ impl Work {
             self.since_thinned = 0;
         }
         let mut described = Vec::new();
-        self.figures.add(piece.chunk, piece.is_last, &piece.bytes, |record| {
+        let kept = self.sieve.add(piece, |record| {
+            self.figures.count(record);
             described.extend(self.codes.add(record));
         });
         for code in &described {
             self.writer.code(code)?;
         }
-        self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes)?;
+        if kept > 0 {
+            self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes[..kept])?;
+        }
         self.shown.events.store(self.figures.events, Relaxed);
         self.shown.live_bytes.store(self.figures.live_bytes(), Relaxed);
         self.shown.is_estimate.store(self.figures.is_estimate(), Relaxed);

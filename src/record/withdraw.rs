@@ -11,7 +11,7 @@
 
 use super::arm;
 use super::ground::{self, refused};
-use super::install::{PAYLOAD_NAME, RING_NAME, call, check, syscall};
+use super::install::{PAYLOAD_NAME, RING_NAME, SLOT_COUNTS, call, check, syscall};
 use super::lock::{Lock, in_use};
 use super::look::Census;
 use super::pointers::Copies;
@@ -212,7 +212,8 @@ impl Work<'_> {
 
     /// The living threads that say that they are in a hook.
     fn busy_threads(&self) -> Result<Vec<Tid>, Error> {
-        let count = self.register().half(field::SLOT_COUNT)?;
+        // The target's word: no region has more.
+        let count = u64::from(self.register().half(field::SLOT_COUNT)?).min(SLOT_COUNTS.end);
         let size = size_of::<ThreadSlot>();
         let mut table = vec![0; count as usize * size];
         let memory = self.ground.process.memory();

@@ -76,7 +76,7 @@ impl SummaryReport {
             peak_bytes,
             peak_time_ns: metadata.clock.nanos(peak_at),
             lost_events: end.losses.events().max(lost(&stats)),
-            damaged_chunks: events.damaged_chunks(),
+            damaged_chunks: events.damaged_chunks().saturating_add(end.losses.chunks),
             end_reason: end.reason.name(),
             domains: metadata.domains,
             small_objects: small_objects::seen_only_as(metadata),

@@ -36,8 +36,9 @@ impl Mapping {
         let (major, minor) = fields.next()?.split_once(':')?;
         let inode = fields.next()?.parse().ok()?;
         let flag = |index: usize, letter| flags.get(index) == Some(&letter);
+        let range = u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?;
         Some(Mapping {
-            range: u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?,
+            range: Some(range).filter(|range| !range.is_empty())?,
             read: flag(0, b'r'),
             write: flag(1, b'w'),
             exec: flag(2, b'x'),

@@ -101,7 +101,8 @@ impl TaskStatus {
         TaskStatus::parse(&String::from_utf8_lossy(&fs::read(path)?))
     }
 
-    fn parse(text: &str) -> io::Result<TaskStatus> {
+    /// Takes the text of a `status` file.
+    pub fn parse(text: &str) -> io::Result<TaskStatus> {
         let status = Status::from_buf_read(text.as_bytes()).map_err(io::Error::other)?;
         let letter = status.state.chars().next().unwrap_or('?');
         Ok(TaskStatus {
@@ -145,7 +146,10 @@ pub struct ResidentSet {
 
 impl ResidentSet {
     pub(super) fn read(path: &Path) -> io::Result<ResidentSet> {
-        let status = Status::from_buf_read(&fs::read(path)?[..]).map_err(io::Error::other)?;
+        let text = fs::read(path)?;
+        // The name in it is cut at 15 bytes, in the middle of a character if need be.
+        let text = String::from_utf8_lossy(&text);
+        let status = Status::from_buf_read(text.as_bytes()).map_err(io::Error::other)?;
         let bytes = |kib: Option<u64>| kib.map(|kib| kib << 10).ok_or(io::ErrorKind::InvalidData);
         Ok(ResidentSet {
             anonymous_bytes: bytes(status.rssanon)?,
@@ -184,7 +188,7 @@ impl Activity {
     }
 
     /// `running`, `-1 SP PC` or `NUMBER ARG×6 SP PC` (fs/proc/base.c, Linux 6.12).
-    fn parse(line: &str) -> Option<Activity> {
+    pub fn parse(line: &str) -> Option<Activity> {
         let line = line.trim_end();
         let Some((number, words)) = line.split_once(' ') else {
             return (line == "running").then_some(Activity::Running);

@@ -41,6 +41,10 @@ pub const CODE_MAX: usize = 1 + 5 * 6;
 /// The most bytes of a [`Record::CodeBytes`] besides its text.
 pub const CODE_BYTES_HEAD_MAX: usize = 1 + 5 + 1 + 1 + 5 + 5;
 
+/// The most characters of a name or path of a code object that are kept. One more is
+/// sent of a longer one, so that a reader sees that it was cut.
+pub const NAME_MAX: u32 = 4096;
+
 /// The code id of the frame that stands for everything cut off at the root.
 pub const TRUNCATED: u32 = 0;
 

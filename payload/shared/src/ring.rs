@@ -88,6 +88,8 @@ pub struct Losses {
     pub truncated: AtomicU64,
     /// Stacks that could not be read (a frame failed its checks).
     pub unreadable: AtomicU64,
+    /// Texts of code objects that were too long to be sent whole.
+    pub texts: AtomicU64,
     /// Ticks that threads spent waiting for a free chunk.
     pub waited_ticks: AtomicU64,
 }

@@ -95,11 +95,15 @@ impl<'a> StatsReport<'a> {
         StatsReport {
             notes: reader.notes(),
             end_reason: end.reason,
-            end_unix_ns: if end.unix_ns > 0 { end.unix_ns } else { metadata.started_unix_ns + duration_ns },
+            end_unix_ns: if end.unix_ns > 0 {
+                end.unix_ns
+            } else {
+                metadata.started_unix_ns.saturating_add(duration_ns)
+            },
             duration_ns,
             longest_pause_us: end.longest_pause_us,
             losses: losses(end.losses, &stats),
-            damaged_chunks: events.damaged_chunks(),
+            damaged_chunks: events.damaged_chunks().saturating_add(end.losses.chunks),
             unresolved_codes: places.unresolved(),
             bins: stats.sizes.bins(BINS),
             by_kind: by_kind(&stats),

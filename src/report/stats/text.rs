@@ -100,6 +100,7 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
         (report.losses.truncated_stacks, "stack", "cut at the root"),
         (report.losses.unreadable_stacks, "stack", "that could not be read"),
         (report.unresolved_codes as u64, "function", "without a description"),
+        (report.losses.cut_texts, "name or line table", "too long and cut"),
         (report.stats.live.lost_frees(), "free", "missing for certain: the block was allocated again"),
     ] {
         if value > 0 {

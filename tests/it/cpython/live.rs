@@ -12,7 +12,7 @@ fn expected(json: &str) -> Vec<(String, String, u32)> {
 }
 
 fn plain(frames: &[Frame]) -> Vec<(String, String, u32)> {
-    frames.iter().map(|frame| (frame.name.clone(), frame.file.clone(), frame.line)).collect()
+    frames.iter().map(|frame| (frame.name.to_string(), frame.file.to_string(), frame.line)).collect()
 }
 
 fn thread_with<'a>(threads: &'a [Thread], name: &str) -> &'a Thread {
