@@ -34,6 +34,7 @@ mod matrix;
 mod payload_file;
 mod protections;
 mod reports;
+mod scribbled;
 mod service;
 mod stacks;
 mod talk;
