@@ -37,4 +37,4 @@ pub use assembler::CodeAssembler;
 pub use error::{Error, Result};
 pub use merge::{Damage, Events};
 pub use reader::Reader;
-pub use writer::Writer;
+pub use writer::{Begun, Writer};

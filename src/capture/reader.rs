@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::block::{Blocks, Found};
@@ -40,7 +41,12 @@ impl Reader {
     /// Opens the capture at `path`.
     pub fn open(path: &Path) -> Result<Reader> {
         let fail = |error| Error::Read(path.to_owned(), error);
-        let file = File::open(path).map_err(fail)?;
+        // Without waiting for somebody to write, if it is a FIFO.
+        let mut options = File::options();
+        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
+        if !file.metadata().map_err(fail)?.is_file() {
+            return Err(Error::NotACapture(path.to_owned()));
+        }
         let blocks = Blocks::new(file).map_err(fail)?;
         check_head(&blocks, path)?;
         let found = blocks.find().map_err(fail)?;

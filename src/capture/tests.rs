@@ -263,6 +263,19 @@ fn the_file_is_private_and_nothing_is_overwritten_or_followed() {
 }
 
 #[test]
+fn a_capture_that_was_not_begun_goes_and_nothing_else_does() {
+    let scratch = Scratch::new();
+    let begun = |writer: Writer| writer.begun().expect("it is open");
+    begun(scratch.writer()).remove();
+    assert!(!scratch.path().exists());
+    let first = begun(scratch.writer());
+    fs::rename(scratch.path(), scratch.path().with_extension("old")).expect("it is there");
+    fs::write(scratch.path(), "precious").expect("room");
+    first.remove();
+    assert_eq!(fs::read_to_string(scratch.path()).expect("still there"), "precious");
+}
+
+#[test]
 fn a_full_disk_ends_in_a_finished_capture() {
     let complete = three_chunks().bytes().len() as u64;
     let start = {

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::code_block;
@@ -114,6 +114,11 @@ impl Writer {
             Err(Error::Full(_)) => Ok(()), // readers walk the file instead
             result => result,
         }
+    }
+
+    /// The file, to be removed if nothing comes of the recording.
+    pub fn begun(&self) -> io::Result<Begun> {
+        Ok(Begun { path: self.path.clone(), identity: identity(&self.file.metadata()?) })
     }
 
     /// Bytes written so far.
@@ -236,6 +241,27 @@ impl Writer {
         self.length = length;
         Ok(())
     }
+}
+
+/// A capture that may not stay.
+#[derive(Debug)]
+pub struct Begun {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Begun {
+    /// Removes the file, if it is still what has its name.
+    pub fn remove(self) {
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| identity(&found) == self.identity) {
+            let _stays_empty = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 fn create(path: &Path, force: bool) -> Result<File> {

@@ -173,7 +173,8 @@ impl Talk {
     fn tell(&self, progress: Progress) {
         match progress {
             Progress::Started { path, notes } => {
-                eprintln!("prof: recording pid {} to {}", self.pid, path.display());
+                let path = path.display().to_string();
+                eprintln!("prof: recording pid {} to {}", self.pid, Plain(&path));
                 for note in notes.iter().filter(|_| self.is_verbose) {
                     eprintln!("note: {}", Plain(note));
                 }
@@ -205,6 +206,6 @@ fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
     let mut out = BufWriter::new(stderr().lock());
     writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
     report.write_screen(Format::WHOLE_TEXT, &mut out)?;
-    writeln!(out, "next: prof stats {}", outcome.path.display())?;
+    writeln!(out, "next: prof stats {}", Plain(&outcome.path.display().to_string()))?;
     Ok(out.flush()?)
 }

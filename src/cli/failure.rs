@@ -10,7 +10,7 @@ use crate::report::Plain;
 pub(super) fn tell(error: &anyhow::Error) -> ExitCode {
     eprintln!("prof: {}", Plain(&line(error)));
     if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", Plain(&hint));
     }
     let is_refusal = error.downcast_ref().is_some_and(record::Error::is_refusal);
     if is_refusal { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }

@@ -111,6 +111,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let mut about = describe(&ground, python, options, &start);
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
+    let begun = writer.begun().map_err(Error::io("looking at the capture"))?;
     let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
     let mut enter = || {
         let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
@@ -119,8 +120,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let installed = match enter() {
         Ok(installed) => installed,
         Err(error) => {
-            // A capture that was not begun.
-            let _stays_empty = std::fs::remove_file(&path);
+            begun.remove();
             return Err(match error {
                 Error::NotTakenBack { .. } | Error::Refused { .. } => error,
                 why => Error::Undone { pid: options.pid, why: Box::new(why) },

@@ -3,6 +3,7 @@
 
 use crate::dsl::*;
 use rustix::process::Signal;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -113,6 +114,71 @@ fn existing_file() {
     target.finish();
 }
 
+/// Whatever somebody put where the capture shall be: it is never written to, nor through.
+#[test]
+fn planted_file() {
+    let target = target("echo.py").ready();
+    let dir = target.scratch();
+    let (file, victim) = (dir.join("capture.prof"), dir.join("victim"));
+    let make = |command: &[&str]| {
+        let status = Command::new(command[0]).args(&command[1..]).arg(&file).status();
+        assert!(status.expect("a command of every system").success());
+    };
+    let path = victim.display().to_string();
+    for (planted, is_replaced) in [
+        (&["ln", "-s", &path][..], true),
+        (&["ln", "-s", "/nowhere/at/all"], true),
+        (&["ln", "-s", "/dev/null"], true),
+        (&["ln", &path], true),
+        (&["mkfifo"], false),
+        (&["mkdir"], false),
+    ] {
+        std::fs::write(&victim, "precious").expect("the file can be written");
+        make(planted);
+        let attach = |args: &[&str]| {
+            prof(&[&["attach", &target.pid(), "-q", "--duration", "0.1"], args, &["-o"]].concat())
+                .arg(&file)
+                .run()
+        };
+        attach(&[]).refuses(REFUSAL, &["capture.prof", "exists"]).hints("-o");
+        match is_replaced {
+            true => {
+                attach(&["--force"]).success();
+                let found = std::fs::symlink_metadata(&file).expect("the capture is there");
+                assert!(
+                    found.is_file() && found.mode() & 0o777 == 0o600 && found.nlink() == 1,
+                    "{planted:?}"
+                );
+            }
+            false => drop(attach(&["--force"]).refuses(REFUSAL, &["not a regular file"]).hints("-o")),
+        }
+        assert_eq!(std::fs::read(&victim).expect("it is there"), b"precious", "{planted:?}");
+        make(&["rm", "-r"]);
+    }
+    target.finish();
+}
+
+/// Nobody else may read a capture, whatever the umask lets through; and a file of somebody
+/// else's gives way with `--force` only, and is not written into.
+#[test]
+fn private_file() {
+    let target = target("echo.py").ready();
+    let file = target.scratch().join("capture.prof");
+    std::fs::write(&file, "of another").expect("the file can be written");
+    if std::os::unix::fs::chown(&file, Some(65534), None).is_err() {
+        return skip("files cannot be given away here");
+    }
+    let open = std::fs::File::open(&file).expect("it can be read");
+    let attach = format!("umask 0; exec \"$0\" attach {} -q --duration 0.1 --force -o \"$1\"", target.pid());
+    let status =
+        Command::new("sh").args(["-c", &attach]).arg(binary()).arg(&file).stderr(Stdio::null()).status();
+    assert!(status.expect("there is a shell").success());
+    let found = std::fs::metadata(&file).expect("the capture is there");
+    assert_eq!((found.mode() & 0o777, found.uid()), (0o600, rustix::process::geteuid().as_raw()));
+    assert_eq!(std::io::read_to_string(open).expect("it is open"), "of another");
+    target.finish();
+}
+
 #[test]
 fn file_in_no_directory() {
     let target = target("echo.py").ready();
@@ -147,7 +213,9 @@ fn captures_that_are_none() {
     let empty = scratch.path().join("empty.prof");
     std::fs::write(&empty, "").expect("the file can be written");
     let python = Path::new("/bin/sh");
-    for file in [&missing, &empty, python, scratch.path()] {
+    let fifo = scratch.path().join("fifo.prof");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("a command of every system").success());
+    for file in [&missing, &empty, python, scratch.path(), &fifo, Path::new("/dev/zero")] {
         let name = file.file_name().expect("a name").to_string_lossy();
         for command in ["stats", "parse"] {
             prof(&[command]).arg(file).run().refuses(FAILURE, &[&name]);

@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod malloc;
 mod matrix;
+mod names;
 mod payload_file;
 mod protections;
 mod reports;
