@@ -322,6 +322,27 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_ends_in_time() {
+        let (fake, memory) = (Fake::new(), Fake::memory());
+        let mut walker = Walker::new(&memory, &fake.layout, Fake::version());
+        walker.end = Instant::now();
+        let threads = walker.threads(fake.addr(RUNTIME));
+        assert!(matches!(threads, Err(Damage::Endless(_))), "{threads:?}");
+    }
+
+    #[test]
+    fn descriptions_that_are_remembered_are_bounded() {
+        let (mut fake, memory) = (Fake::new(), Fake::memory());
+        fake.set(TABLE, fake.layout.walk.bytes_length, 400);
+        let mut walker = Walker::new(&memory, &fake.layout, Fake::version());
+        walker.codes_bytes = CODES_MAX - 500;
+        let code = fake.addr(CODE);
+        walker.code(code).expect("a code object");
+        walker.code(code).expect("a code object");
+        assert!(walker.codes_bytes < CODES_MAX && walker.codes.len() == 1);
+    }
+
+    #[test]
     fn hidden_frames_are_left_out() {
         let mut fake = Fake::new();
         let owner = fake.layout.walk.frame_owner;
