@@ -83,6 +83,13 @@ fn in_its_header() {
     is_small_and_says_so("header");
 }
 
+/// Beside the word by which the kernel marks a dead attacher: nothing there is followed.
+#[test]
+fn beside_its_owner() {
+    let (_, stats) = record("links");
+    assert_eq!((&stats["lost_events"], &stats["damaged_chunks"]), (&0.into(), &0.into()));
+}
+
 #[test]
 fn in_its_table() {
     is_small_and_says_so("table");

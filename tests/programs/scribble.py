@@ -14,6 +14,7 @@ from harness import serve
 
 TABLE = 4096
 CHUNK_HEADER = 64
+OWNER = 64
 FULL, OPEN = 2, 1
 EVERYTHING = 0xFFFFFFFF
 # Origin of a chunk, and a malloc: the same place in the code, 16 bytes further, 8 bytes.
@@ -53,6 +54,11 @@ def over_all(pattern):
 
 def header(ring):
     ring.write(0, os.urandom(TABLE))
+
+
+def links(ring):
+    """Where a mutex of libc's would keep its neighbours in the list of its thread."""
+    ring.write(OWNER + 24, b"\x40" * 16)
 
 
 def table(ring):
@@ -96,6 +102,7 @@ KINDS = {
     "ones": over_all(lambda size: b"\xff" * size),
     "noise": over_all(os.urandom),
     "header": header,
+    "links": links,
     "table": table,
     "committed": committed,
     "mallocs": fill(lambda room: MALLOC * (room // 4)),
