@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each part of the crate `prof` may use of the others.
-const PARTS: [(&str, &[&str]); 9] = [
+const PARTS: [(&str, &[&str]); 10] = [
     // What a version's line tables mean is CPython's, and a report takes it from `cli`.
     ("cli", &["record", "inspect", "cpython", "capture", "analysis", "report", "model"]),
     // Samples of the resident set are read-only looks at a process that is recorded.
@@ -19,10 +19,12 @@ const PARTS: [(&str, &[&str]); 9] = [
     ("report", &["capture", "analysis", "model"]),
     ("analysis", &["model"]),
     ("model", &[]),
+    // Doors for fuzzers; not in a normal build.
+    ("fuzz", &["record", "inspect", "cpython", "native", "capture", "report", "model"]),
 ];
 
 /// Which parts of the crate `prof` may use the injector.
-const USE_THE_INJECTOR: [&str; 5] = ["cli", "record", "inspect", "cpython", "native"];
+const USE_THE_INJECTOR: [&str; 6] = ["cli", "record", "inspect", "cpython", "native", "fuzz"];
 
 /// The dependencies that have one owner, and the owner.
 const OWNERS: [(&str, &[&str]); 10] = [

@@ -4,6 +4,7 @@
 //! mistaken for the process, and below `task/TID`, because the files of a leader
 //! that has exited before its threads are empty (proc(5), `/proc/PID/task`).
 
+mod cut;
 mod maps;
 mod memory;
 mod module;

@@ -2,6 +2,7 @@
 //!
 //! The vDSO has no file and is not listed.
 
+use super::cut::expect_cuts;
 use super::{Mapping, Maps};
 use goblin::elf::program_header::{PT_LOAD, ProgramHeader};
 use goblin::elf::section_header::SHN_UNDEF;
@@ -63,10 +64,11 @@ impl Module {
         let path = first.name.strip_suffix(" (deleted)").unwrap_or(&first.name);
         let file = File::open(map_files.join(range))
             .or_else(|_| File::open(root.join(path.trim_start_matches('/'))))?;
+        expect_cuts()?;
         #[expect(unsafe_code)]
-        // SAFETY: the map is private and read-only. A file that somebody truncates
-        // meanwhile raises SIGBUS; mapped ELF files are replaced, not truncated, or
-        // the target itself would die of it.
+        // SAFETY: the map is private and read-only. What a file that somebody truncates
+        // meanwhile no longer has reads as zeros; one that somebody writes to changes
+        // under our parsers, which believe nothing that they have read before.
         let data = unsafe { memmap2::Mmap::map(&file)? };
         let parsed = Parsed::new(&data, maps, first)?;
         Ok(Module {
@@ -199,6 +201,22 @@ mod tests {
         let exe = std::env::current_exe().unwrap();
         let modules = loaded(Path::new("/proc/self/map_files"), Path::new("/"), &own_maps());
         assert_eq!(modules.iter().filter(|module| module.path == exe).count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_reads_as_zeros() {
+        let (data, _) = sample();
+        let path = std::env::temp_dir().join(format!("prof-cut-{}", std::process::id()));
+        std::fs::write(&path, &data).unwrap();
+        let line = format!("7f0000000000-7f0000010000 r-xp 00000000 08:01 42 {}", path.display());
+        let maps = Maps(vec![Mapping::parse(&line).unwrap()]);
+        let modules = loaded(Path::new("/nowhere"), Path::new("/"), &maps);
+        File::options().write(true).open(&path).unwrap().set_len(5).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let [module] = &modules[..] else { panic!("{} modules", modules.len()) };
+        assert_eq!(module.data.len(), data.len());
+        assert!(module.data[4096..].iter().all(|&byte| byte == 0));
+        assert_eq!(&module.data[..5], &data[..5]);
     }
 
     #[test]

@@ -146,9 +146,12 @@ pub struct ResidentSet {
 
 impl ResidentSet {
     pub(super) fn read(path: &Path) -> io::Result<ResidentSet> {
-        let text = fs::read(path)?;
+        ResidentSet::parse(&fs::read(path)?)
+    }
+
+    fn parse(text: &[u8]) -> io::Result<ResidentSet> {
         // The name in it is cut at 15 bytes, in the middle of a character if need be.
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(text);
         let status = Status::from_buf_read(text.as_bytes()).map_err(io::Error::other)?;
         let bytes = |kib: Option<u64>| kib.map(|kib| kib << 10).ok_or(io::ErrorKind::InvalidData);
         Ok(ResidentSet {
@@ -240,6 +243,15 @@ mod tests {
         for broken in ["", "-1", "-1 0xg 0x1", "7 0x1", "7 0x1 0x2 0x3"] {
             assert_eq!(Activity::parse(broken), None, "{broken:?}");
         }
+    }
+
+    #[test]
+    fn a_resident_set_is_read_whatever_the_thread_is_called() {
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        let odd = own.replacen("Name:\t", "Name:\t\u{1}\u{1b}", 1).into_bytes();
+        let odd: Vec<u8> = odd.into_iter().map(|byte| if byte == 1 { 0xd0 } else { byte }).collect();
+        assert!(String::from_utf8(odd.clone()).is_err());
+        assert!(ResidentSet::parse(&odd).unwrap().total_bytes() > 0);
     }
 
     #[test]
