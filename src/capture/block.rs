@@ -37,6 +37,11 @@ impl Blocks {
         Ok(Blocks { file, length })
     }
 
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Fills `out` from `position` on; false if the file ends before.
     pub fn read(&self, position: u64, out: &mut [u8]) -> io::Result<bool> {
         match self.file.read_exact_at(out, position) {

@@ -49,6 +49,8 @@ pub struct Events<'a> {
     stacks: Stacks,
     body: Vec<u8>,
     unpacker: Unpacker,
+    /// Bytes of pieces; more than the file has are not read.
+    read: u64,
     damaged_chunks: u64,
 }
 
@@ -100,6 +102,7 @@ impl<'a> Events<'a> {
             stacks: Stacks::new(),
             body: Vec::new(),
             unpacker: Unpacker::new(),
+            read: 0,
             damaged_chunks: table.headless,
         }
     }
@@ -152,6 +155,7 @@ impl Events<'_> {
             stacks: &mut self.stacks,
             body: &mut self.body,
             unpacker: &mut self.unpacker,
+            read: &mut self.read,
         };
         let result = if loaded { cursor.advance(&mut source) } else { cursor.load(&mut source) };
         if let Err(Lost) = result {
@@ -176,6 +180,7 @@ struct Source<'a> {
     stacks: &'a mut Stacks,
     body: &'a mut Vec<u8>,
     unpacker: &'a mut Unpacker,
+    read: &'a mut u64,
 }
 
 impl Cursor {
@@ -249,10 +254,12 @@ impl Cursor {
     fn read_piece(&mut self, chunk: &ChunkAt, source: &mut Source<'_>) -> Result<(), Lost> {
         let piece = source.table.pieces(chunk)[self.pieces_read];
         self.before += self.raw.len() as u64;
-        if u64::from(piece.offset) != self.before {
+        if u64::from(piece.offset) != self.before || *source.read > source.blocks.length() {
             return Err(Lost);
         }
+        source.body.clear();
         let whole = source.blocks.body(piece.position, BlockKind::Piece, source.body).unwrap_or(false);
+        *source.read += source.body.len() as u64;
         let head = if whole { source.unpacker.unpack(source.body, &mut self.raw) } else { None };
         if head.is_none_or(|head| head.chunk != chunk.serial || head.offset != piece.offset) {
             return Err(Lost);

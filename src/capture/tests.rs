@@ -1,5 +1,6 @@
 //! What survives writing, reading, damage and a full disk.
 
+use prof_shared::record::CodeField;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -9,8 +10,8 @@ use super::piece::PIECE_HEAD;
 use super::testing::{Records, Scratch, code, metadata, put_chunk};
 use super::*;
 use crate::model::{
-    Addr, ChunkSerial, CodeId, End, EndReason, Event, Kind, Metadata, Note, RssSample, StackId, ThreadName,
-    ThreadSerial, Tick, Tid, What,
+    Addr, ChunkSerial, CodeId, CodeObject, End, EndReason, Event, Kind, Metadata, Note, RssSample, StackId,
+    ThreadName, ThreadSerial, Tick, Tid, What,
 };
 
 fn events(scratch: &Scratch) -> (Vec<Event>, u64) {
@@ -210,6 +211,47 @@ fn a_missing_piece_ends_its_chunk() {
     put_chunk(&mut writer, 3, &Records::of(1, 1, 4).malloc(5, 0x40, 8));
     finish(writer);
     assert_eq!(ticks(&scratch), (vec![1, 5], 2));
+}
+
+/// An index that names one block again and again: nothing is read more often than it
+/// could be there.
+#[test]
+fn blocks_on_top_of_each_other_are_damage() {
+    use super::index::{self, BlockEntry, PieceEntry};
+    const TIMES: usize = 1 << 17;
+    let scratch = Scratch::new();
+    let mut writer = scratch.writer();
+    writer.code(&CodeObject { line_table: vec![7; 1 << 20], ..code(1, "main") }).expect("room");
+    let records = Records::new(1, 0).put(|e| {
+        e.code_bytes(1, CodeField::Name, 1, 0, 60_000).fill(7);
+    });
+    put_chunk(&mut writer, 1, &records);
+    finish(writer);
+    let mut bytes = scratch.bytes();
+    let [codes, piece] =
+        [format::BlockKind::Codes, format::BlockKind::Piece].map(|kind| nth_block(&bytes, kind, 0) as u64);
+    let position = bytes.len() as u64;
+    let block = |kind: format::BlockKind, position| BlockEntry { kind: kind as u32, position, piece: None };
+    let mut entries = vec![block(format::BlockKind::Metadata, format::FILE_HEAD)];
+    entries.extend((0..TIMES).map(|_| block(format::BlockKind::Codes, codes)));
+    entries.extend((0..TIMES).map(|n| {
+        let chunk = ChunkSerial(n as u64 + 2);
+        let thread = ThreadSerial(n as u32);
+        let head = PieceEntry { chunk, offset: 0, thread, sequence: 0, first_tick: Tick(0) };
+        BlockEntry { piece: Some(head), ..block(format::BlockKind::Piece, piece) }
+    }));
+    for (kind, body) in [
+        (format::BlockKind::Index, index::encode(&entries)),
+        (format::BlockKind::Trailer, position.to_le_bytes().to_vec()),
+    ] {
+        bytes.extend(format::BlockHead::new(kind, &body).to_bytes());
+        bytes.extend(body);
+    }
+    let scratch = Scratch::holding(&bytes);
+    let reader = Reader::open(&scratch.path()).expect("it opens");
+    assert!(reader.damage().blocks > TIMES as u64 - 5);
+    let mut events = reader.events();
+    assert_eq!((events.by_ref().count(), events.damaged_chunks()), (0, TIMES as u64));
 }
 
 #[test]

@@ -86,7 +86,8 @@ fn growth(report: &StatsReport<'_>) -> Vec<String> {
     let resident = &report.resident;
     let is_target = |growth: &&Growth| growth.category != "prof" && growth.bytes_per_minute != 0;
     let one = |Growth { category, bytes_per_minute, .. }: &Growth| {
-        format!("{} {}", category.replace('_', " "), signed_bytes(*bytes_per_minute))
+        let category = Plain(category).to_string().replace('_', " ");
+        format!("{category} {}", signed_bytes(*bytes_per_minute))
     };
     let grown: Vec<_> = resident.growth().iter().filter(is_target).map(one).collect();
     let said = match (resident.growth().is_empty(), grown.is_empty()) {

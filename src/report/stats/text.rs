@@ -148,7 +148,8 @@ fn write_resident(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<(
         writeln!(out, "  {label:<17}{}", bytes(value))?;
     }
     for Growth { category, first, last, .. } in resident.growth() {
-        writeln!(out, "  {:<17}{:>12} → {:>12}", category.replace('_', " "), bytes(*first), bytes(*last))?;
+        let category = Plain(category).to_string().replace('_', " ");
+        writeln!(out, "  {category:<17}{:>12} → {:>12}", bytes(*first), bytes(*last))?;
     }
     if let Some((arenas, MallocArena { system_bytes, free_bytes, is_partial, .. })) = resident.malloc() {
         writeln!(
