@@ -275,3 +275,60 @@ impl Drop for Ring {
         robust::let_go(self.owner());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TID: u32 = 7;
+
+    fn ring() -> Ring {
+        let file = memfd::create("prof-test").expect("memory files can be made");
+        Ring::create(file, Shape::new(Shape::MIN_BYTES)).expect("a new memory file")
+    }
+
+    fn drain(ring: &mut Ring) -> Vec<(u64, u32, usize, bool)> {
+        let mut pieces = Vec::new();
+        ring.drain(Eagerness::Everything, |p| pieces.push((p.chunk, p.offset, p.bytes.len(), p.is_last)));
+        pieces
+    }
+
+    fn set(ring: &Ring, index: usize, state: u32, committed: u32) {
+        ring.chunk(index).committed.store(committed, Relaxed);
+        ring.chunk(index).state.store(ring::state(state, TID), Release);
+    }
+
+    #[test]
+    fn the_last_piece_of_a_chunk_is_told_even_if_it_is_empty() {
+        let mut ring = ring();
+        set(&ring, 3, ring::OPEN, 100);
+        assert_eq!(drain(&mut ring), [(3, 0, 100, false)]);
+        set(&ring, 3, ring::FULL, 100);
+        assert_eq!(drain(&mut ring), [(3, 100, 0, true)]);
+        set(&ring, 3, ring::FULL, 10);
+        assert_eq!(drain(&mut ring), [(256, 0, 10, true)], "the next has a serial of its own");
+    }
+
+    #[test]
+    fn counts_that_lie_stay_in_their_chunk() {
+        let mut ring = ring();
+        let size = ring.shape.chunk_size;
+        for (committed, expected) in [(u32::MAX, vec![(0, 0, 1024, false)]), (5, vec![]), (size, vec![])] {
+            set(&ring, 0, ring::OPEN, committed);
+            assert_eq!(drain(&mut ring), expected, "{committed}");
+        }
+    }
+
+    #[test]
+    fn its_size_is_sealed() {
+        let ring = ring();
+        assert!(ring.file.set_len(0).is_err() && ring.file.set_len(1 << 30).is_err());
+    }
+
+    #[test]
+    fn another_size_is_refused() {
+        let file = memfd::create("prof-test").expect("memory files can be made");
+        memfd::seal_size(&file).expect("its seals are open");
+        assert!(Ring::create(file, Shape::new(Shape::MIN_BYTES)).is_err());
+    }
+}
