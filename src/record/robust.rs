@@ -92,12 +92,14 @@ mod tests {
 
     fn hold_in_a_thread(word: &AtomicU32, and_then: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let thread = scope.spawn(|| {
                 // SAFETY: the word outlives the thread.
                 unsafe { hold(word) }.expect("the kernel knows robust lists");
                 assert_eq!(word.load(Relaxed), own_tid());
                 and_then();
             });
+            // The end of a scope waits for its threads' closures only.
+            thread.join().expect("it does not panic");
         });
     }
 

@@ -61,10 +61,7 @@ fn pass(
             Ok(Some(_)) | Err(_) => return (kept, false),
         };
         each(&record);
-        // A stack is the first half of an event.
-        if !matches!(record, Record::Stack { .. }) {
-            kept = bytes.len() - rest.len();
-        }
+        kept = bytes.len() - rest.len();
     }
 }
 
@@ -87,11 +84,8 @@ mod tests {
     }
 
     fn event(encoder: &mut Encoder) {
-        encoder.tag_stack(Kind::Malloc, 0, 1);
-        encoder.frame(1, 2);
-        encoder.time(5);
-        encoder.addr(64);
-        encoder.number(8);
+        encoder.tag(Kind::Malloc);
+        encoder.block(5, 64, 8);
     }
 
     #[test]

@@ -41,23 +41,21 @@ fn chunk() -> Vec<u8> {
     }
     encoder.lost(3, 4);
     for (kind, n) in Kind::ALL.into_iter().zip(1..) {
-        encoder.tag_stack(kind, 0, 1);
+        encoder.stack(0, 1);
         encoder.frame(1, n as i32 * 2);
+        encoder.tag(kind);
         let (before, after) = (1_000_000 + n * 10, 1_000_005 + n * 10);
         let (old, new) = (n * 0x1000, n * 0x2000);
-        encoder.time(before);
         match kind.effect() {
-            Effect::Allocates | Effect::Unmaps => encoder.block(new, 64),
-            Effect::Frees => encoder.addr(old),
+            Effect::Allocates | Effect::Unmaps => encoder.block(before, new, 64),
+            Effect::Frees => encoder.moment(before, old),
             Effect::Reallocates => {
-                encoder.addr(old);
-                encoder.time(after);
-                encoder.block(new, 128);
+                encoder.moment(before, old);
+                encoder.block(after, new, 128);
             }
             Effect::Remaps => {
-                encoder.block(old, 4096);
-                encoder.time(after);
-                encoder.block(new, 8192);
+                encoder.block(before, old, 4096);
+                encoder.block(after, new, 8192);
                 encoder.number(1);
             }
         }
@@ -165,7 +163,7 @@ fn piece() -> Vec<u8> {
     let length = (records.len() as u32).to_le_bytes();
     let mut body = [&1u64.to_le_bytes()[..], &0u32.to_le_bytes(), &length].concat();
     body.extend([&1u32.to_le_bytes()[..], &0u32.to_le_bytes(), &1_000_000u64.to_le_bytes()].concat());
-    body.extend([0; 4 * 8]);
+    body.extend([0; 5 * 8]);
     body.extend([&length[..], &length, &records].concat());
     body
 }

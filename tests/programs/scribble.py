@@ -19,7 +19,7 @@ FULL, OPEN = 2, 1
 EVERYTHING = 0xFFFFFFFF
 # Origin of a chunk, and a malloc: the same place in the code, 16 bytes further, 8 bytes.
 ORIGIN = bytes.fromhex("1801e72400c0843d")
-MALLOC = bytes.fromhex("01030408")
+MALLOC = bytes.fromhex("0100030408")
 
 stopping = threading.Event()
 wrong = [0]
@@ -105,7 +105,7 @@ KINDS = {
     "links": links,
     "table": table,
     "committed": committed,
-    "mallocs": fill(lambda room: MALLOC * (room // 4)),
+    "mallocs": fill(lambda room: MALLOC * (room // len(MALLOC))),
     "descriptions": fill(descriptions),
 }
 
