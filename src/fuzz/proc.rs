@@ -8,7 +8,7 @@ pub fn proc(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut maps = Maps(text.lines().filter_map(Mapping::parse).collect());
     for mapping in &maps.0 {
-        assert!(mapping.len() > 0 && !mapping.is_empty());
+        assert!(!mapping.is_empty());
     }
     maps.0.sort_by_key(|mapping| mapping.range.start);
     maps.0.dedup_by(|later, kept| later.range.start < kept.range.end);

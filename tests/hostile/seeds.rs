@@ -220,7 +220,7 @@ fn proc_files() -> Vec<Vec<u8>> {
 /// Pointers to everywhere in the image, and small numbers.
 fn image(lot: u8) -> Vec<u8> {
     let word = |index: u64| match index % 3 {
-        0 => 0x7a7a << 48 | (index * 40) % 4096,
+        0 => (0x7a7a << 48) | ((index * 40) % 4096),
         1 => index % 70,
         _ => 1 << 2 | 1 << 5 | 1 << 6,
     };
