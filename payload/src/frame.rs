@@ -3,6 +3,7 @@
 
 use crate::machine::is_word;
 use crate::memory::{is_plausible, load};
+use crate::walk::CAPACITY;
 use prof_shared::region::{ABSENT, FrameCache, HIDDEN, Name, Place, PyOffsets};
 
 /// So many frames are compared between two looks at whether the runtime finalizes.
@@ -185,6 +186,13 @@ impl<const POINTER: bool> Fields<POINTER> {
 /// The `N` remembered frames below `end`, if there are so many.
 #[inline(always)]
 fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Place; N], &[Name; N])> {
-    let start = end.checked_sub(N)?;
-    Some((cache.places.get(start..end)?.first_chunk()?, cache.names.get(start..end)?.first_chunk()?))
+    if end < N || end > CAPACITY {
+        return None;
+    }
+    let start = end - N;
+    // SAFETY: both arrays have `CAPACITY` elements. What is safe would test for null
+    // where nothing can be null.
+    unsafe {
+        Some((&*cache.places.as_ptr().add(start).cast(), &*cache.names.as_ptr().add(start).cast()))
+    }
 }

@@ -99,8 +99,13 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
                 }
             }
             let is_met = left > 0 && self.frames.place(left - 1).addr == link;
-            let next = if is_met { self.reread(left - 1) } else { self.collect(left, link) };
-            let (count, link) = match next {
+            let next = match is_met {
+                true => self
+                    .reread(left - 1)
+                    .map(|link| self.fields.compare(self.frames.0, left - 1, link, below)),
+                false => self.collect(left, link).map(|link| Meeting { left: self.kept, link }),
+            };
+            meeting = match next {
                 Ok(next) => next,
                 Err(end) => {
                     self.set_aside(left.min(self.kept));
@@ -108,42 +113,42 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
                     return end;
                 }
             };
-            meeting = self.fields.compare(self.frames.0, count, link, below);
         }
     }
 
-    /// Reads a frame that is elsewhere in its code, or another one at the same place.
-    /// Returns where to go on.
+    /// Reads a frame that may be elsewhere in its code, or another one at the same place.
+    /// Returns the one below.
     #[inline(always)]
-    fn reread(&mut self, index: usize) -> Result<(usize, u64), End> {
+    fn reread(&mut self, index: usize) -> Result<u64, End> {
         let addr = self.frames.place(index).addr;
         if self.fields.is_finalizing() {
             return Err(End::Unreadable(addr));
         }
-        self.same = self.same.min(index);
         // SAFETY: the frame above, or the thread state, links to it.
         unsafe {
-            if self.fields.code(addr) == self.frames.name(index).code {
-                self.frames.place_mut(index).ip = self.fields.ip(addr);
-            } else {
-                self.renamed = self.renamed.min(index);
+            let (code, ip) = (self.fields.code(addr), self.fields.ip(addr));
+            if code != self.frames.name(index).code {
+                (self.renamed, self.same) = (self.renamed.min(index), self.same.min(index));
                 self.frames.set(index, self.fields.read(addr).ok_or(End::Unreadable(addr))?);
+            } else if ip != self.frames.place(index).ip {
+                self.same = self.same.min(index);
+                self.frames.place_mut(index).ip = ip;
             }
-            Ok((index, self.fields.previous(addr)))
+            Ok(self.fields.previous(addr))
         }
     }
 
-    /// Collects new frames from `frame` downwards until one of the first `left`.
-    /// Returns where to go on.
+    /// Collects new frames from `frame` downwards until one of the first `left`, which
+    /// then is the last kept. Returns it.
     #[inline(always)]
-    fn collect(&mut self, left: usize, mut frame: u64) -> Result<(usize, u64), End> {
+    fn collect(&mut self, left: usize, mut frame: u64) -> Result<u64, End> {
         self.set_aside(left);
         loop {
             if frame == 0 {
                 return Err(End::Whole);
             }
             if self.is_next(frame) {
-                return Ok((self.kept, frame));
+                return Ok(frame);
             }
             if !is_plausible(frame) || self.fields.is_finalizing() {
                 return Err(End::Unreadable(frame));
@@ -151,7 +156,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
             // SAFETY: linked from the thread state or from a frame above it.
             let previous = unsafe { self.fields.previous(frame) };
             if !self.is_next(previous) && self.search(frame) {
-                return Ok((self.kept, frame));
+                return Ok(frame);
             }
             self.push(frame)?;
             frame = previous;

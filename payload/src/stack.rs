@@ -43,8 +43,7 @@ pub fn send(
     let mut difference = Difference::new(region, slot, frames);
     chunk::reserve(region, slot, difference.bytes(), Purpose::Allocation)?;
     if slot.chunks.get() != chunks {
-        // The new chunk knows nothing of the stack yet.
-        difference = Difference::new(region, slot, frames);
+        difference = Difference::anew(region, slot, frames);
         chunk::reserve(region, slot, difference.bytes(), Purpose::Allocation)?;
     }
     if !is_current() {
@@ -84,7 +83,7 @@ impl Difference {
         let keeps = sent > 0 && (slot.wire_truncated.get() != 0) == cut;
         let sent = if keeps { sent } else { 0 };
         let kept = if keeps { frames.visible(sent) + u32::from(cut) } else { 0 };
-        let mut difference = Difference {
+        let difference = Difference {
             pops: slot.wire_depth.get().saturating_sub(kept),
             kept,
             kept_cut: keeps && cut,
@@ -93,25 +92,40 @@ impl Difference {
             push_cut: cut && !keeps,
             shortened: false,
         };
-        if difference.bytes() > chunk::largest_record(region) {
-            difference.shorten(region, slot, frames);
+        match difference.bytes() > chunk::largest_record(region) {
+            true => Difference::shortened(region, slot, frames),
+            false => difference,
         }
-        difference
     }
 
-    /// Keeps only the leaf side that fits in an empty chunk.
+    /// For a chunk that knows nothing of the stack yet.
     #[cold]
-    fn shorten(&mut self, region: &Region, slot: &ThreadSlot, frames: &Frames) {
+    #[inline(never)]
+    fn anew(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
+        Difference::new(region, slot, frames)
+    }
+
+    /// Only the leaf side that fits in an empty chunk.
+    #[cold]
+    #[inline(never)]
+    fn shortened(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
+        chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
         let room = (chunk::largest_record(region) - HEAD) / FRAME_MAX as u32;
         let visible = frames.visible(slot.depth.get());
-        let wanted = visible - (room - 1);
-        while frames.visible(self.from) < wanted {
-            self.from += 1;
+        let unwanted = visible.saturating_sub(room - 1);
+        let mut from = 0;
+        while frames.visible(from) < unwanted {
+            from += 1;
         }
-        self.visible = visible - frames.visible(self.from);
-        (self.pops, self.kept, self.kept_cut) = (slot.wire_depth.get(), 0, false);
-        (self.push_cut, self.shortened) = (true, true);
-        chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
+        Difference {
+            pops: slot.wire_depth.get(),
+            kept: 0,
+            kept_cut: false,
+            from,
+            visible: visible - frames.visible(from),
+            push_cut: true,
+            shortened: true,
+        }
     }
 
     fn pushes(&self) -> u32 {

@@ -103,12 +103,41 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
 #[inline(always)]
 fn update_as<const POINTER: bool>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64) {
     let fields = Fields::<POINTER>::new(&region.offsets);
+    if move_on(&fields, frames, slot.depth.get() as usize, leaf) {
+        slot.sent.set(slot.sent.get().min(slot.depth.get() - 1));
+        slot.is_sent.set(0);
+    }
     let meeting = fields.compare(frames.0, slot.depth.get() as usize, leaf, slot.below.get());
     if meeting.left > 0 || meeting.link != slot.below.get() {
         rewalk::update::<POINTER>(region, slot, frames, meeting);
     } else if slot.truncated.get() != 0 {
         chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
     }
+}
+
+/// Brings the frame on top up to date if it is the same one, elsewhere in its code, as it
+/// mostly is. Whether it was elsewhere.
+#[inline(always)]
+fn move_on<const POINTER: bool>(
+    fields: &Fields<POINTER>,
+    frames: &mut Frames,
+    depth: usize,
+    leaf: u64,
+) -> bool {
+    let top = depth.wrapping_sub(1);
+    let (Some(place), Some(name)) = (frames.0.places.get_mut(top), frames.0.names.get(top)) else {
+        return false;
+    };
+    if place.addr != leaf || fields.is_finalizing() {
+        return false;
+    }
+    // SAFETY: the thread state links to it.
+    let (ip, code) = unsafe { (fields.ip(leaf), fields.code(leaf)) };
+    if ip == place.ip || code != name.code {
+        return false;
+    }
+    place.ip = ip;
+    true
 }
 
 /// The leaf frame; 0 if this thread runs no Python, or the runtime finalizes:
