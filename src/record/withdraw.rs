@@ -24,6 +24,7 @@ use prof_injector::failpoint::fail_point;
 use prof_injector::process::{Maps, Tid};
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
+use prof_injector::seccomp;
 use prof_injector::tracee::Stopped;
 use prof_injector::{barrier, memfd};
 use prof_shared::region::{
@@ -58,6 +59,7 @@ pub struct Left {
 pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
     let lock = Lock::take(ground::open(pid)?)?;
     let ground = Ground::survey(pid)?;
+    seccomp::check(&ground.process).map_err(|refusal| refused(refusal.to_string(), refusal.hint()))?;
     let region = RegionHandle::find(&ground.process, &ground.maps);
     match region.as_ref().map(RegionHandle::progress) {
         Some(Progress::OtherLayout(layout)) => Err(refused(

@@ -34,6 +34,7 @@ mod matrix;
 mod payload_file;
 mod protections;
 mod reports;
+mod seccomp;
 mod service;
 mod stacks;
 mod talk;

@@ -23,6 +23,7 @@ mod saved;
 
 use crate::failpoint::ToldToFail;
 use crate::process::{Activity, Maps, Memory, Module, Process, Tid};
+use crate::seccomp;
 use crate::tracee::{MemoryWriter, Pause, Seized, Stopped, TraceError, Tracer, choose};
 use std::io;
 use std::time::{Duration, Instant};
@@ -201,6 +202,11 @@ impl<'p> Caller<'p> {
     }
 }
 
-fn stop(tracer: &Tracer, tid: Tid) -> Result<Stopped<'_>, TraceError> {
-    Seized::new(tracer, tid)?.stop(STOP_DEADLINE)
+/// Stops a thread that lives through what it will be made to do.
+fn stop(tracer: &Tracer, tid: Tid) -> Result<Stopped<'_>, CallError> {
+    let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
+    match seccomp::objection_of(&stopped)? {
+        Some(objection) => Err(CallError::Unsuitable { tid, why: Unsuitable::Filtered(objection) }),
+        None => Ok(stopped),
+    }
 }

@@ -8,7 +8,8 @@ mod facts;
 mod marks;
 
 use crate::Pid;
-use crate::process::Process;
+use crate::process::{Process, Tid};
+use crate::seccomp::Action;
 
 pub use cgroup::Confines;
 pub use facts::{Facts, TracedBy};
@@ -104,6 +105,28 @@ pub enum Refusal {
     /// It may only read, write and exit.
     #[error("process {0} is confined by strict seccomp")]
     StrictSeccomp(Pid),
+    /// A seccomp filter is in the way of what the process would have to do.
+    #[error("a seccomp filter of process {pid} (thread {tid}) {action} {call}, which a recording needs")]
+    Filtered {
+        /// The process.
+        pid: Pid,
+        /// A thread under that filter.
+        tid: Tid,
+        /// The system call.
+        call: &'static str,
+        /// What the filter does about it.
+        action: Action,
+    },
+    /// A seccomp filter cannot be read, so nobody knows what it kills for.
+    #[error(
+        "process {pid} (thread {tid}) is under a seccomp filter that prof may not read: it might kill it"
+    )]
+    UnknownFilters {
+        /// The process.
+        pid: Pid,
+        /// A thread under that filter.
+        tid: Tid,
+    },
     /// A forged signal frame would not pass.
     #[error("process {0} uses a user shadow stack, which is not supported yet")]
     ShadowStack(Pid),
@@ -159,6 +182,10 @@ impl Refusal {
                 "end that profiler's session; if it stays loaded, restart the process"
             }
             Refusal::OtherBuild { .. } => "detach with the build that attached: prof detach PID",
+            Refusal::Filtered { .. } => "allow that call in the filter (seccomp profile, SystemCallFilter=)",
+            Refusal::UnknownFilters { .. } => {
+                "run prof as root outside of the container, or inside with `docker exec --privileged`"
+            }
             Refusal::OldKernel(..)
             | Refusal::Myself(_)
             | Refusal::Zombie(_)

@@ -4,6 +4,7 @@ use super::request::{self, RseqArea};
 use super::{Pause, Seized, TraceError, Tracer};
 use crate::arch::{Registers, restart};
 use crate::process::Tid;
+use crate::seccomp::Filter;
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -59,6 +60,12 @@ impl<'t> Stopped<'t> {
     /// Its rseq registration; `None` where the kernel (before 5.13) cannot tell.
     pub fn rseq(&self) -> Result<Option<RseqArea>, TraceError> {
         request::rseq(self.tid)
+    }
+
+    /// Its seccomp filters; `None` where we may not read them.
+    pub fn seccomp_filters(&self) -> Result<Option<Vec<Filter>>, TraceError> {
+        let filters = request::seccomp_filters(self.tid)?;
+        Ok(filters.map(|filters| filters.into_iter().map(Filter).collect()))
     }
 
     /// Lets it run, still traced.
