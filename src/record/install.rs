@@ -48,8 +48,9 @@ const PLANS: usize = 8;
 pub const STUB_THUNKS: u64 = STUB + 0x800;
 /// Slots for threads: at least so many, at most so many.
 const SLOTS: Range<u64> = 256..4096;
-/// All threads together wait so long a second for a free chunk: 1 / 20 s.
-const WAIT_SHARE: u64 = 20;
+/// All threads together wait so long a second for a free chunk: 1 / 25 s. From its stop on
+/// a stopped attacher is waited for within two such seconds: 80 ms.
+const WAIT_SHARE: u64 = 25;
 /// Name of the ring's memfd.
 pub const RING_NAME: &str = "prof-ring";
 /// How the name of the payload's memfd begins; the build follows.

@@ -99,6 +99,7 @@ impl Ring {
             (&raw mut (*header).magic).write(ring::MAGIC);
             (&raw mut (*header).chunk_size).write(self.shape.chunk_size);
             (&raw mut (*header).chunk_count).write(self.shape.chunk_count);
+            (*header).freed.store(1, Relaxed);
             lock_robustly((&raw mut (*header).owner).cast())
         }
     }
@@ -192,6 +193,7 @@ impl Ring {
         self.next_chunk += 1;
         self.chunk(index).committed.store(0, Relaxed);
         self.chunk(index).state.store(ring::FREE, Release);
+        self.header().freed.fetch_add(1, Release);
     }
 
     /// Number of chunks that nobody holds.

@@ -1,5 +1,6 @@
 //! One recording, from the first look at the target to the finished capture.
 
+use super::absence::Absence;
 use super::admit::{Admitted, admit};
 use super::children::carriers;
 use super::clock::Clock;
@@ -132,7 +133,19 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let keeper = Keeper::new(&ground, installed.region.clone());
     let looker = start_looker(&ground, python, &installed);
     let watch = Watch::new(&ground, &installed.region, &installed.pointers);
-    Session { ground: &ground, options, installed, keeper, watch, looker, spool, about, path }.run(company)
+    Session {
+        ground: &ground,
+        options,
+        installed,
+        keeper,
+        watch,
+        looker,
+        spool,
+        about,
+        path,
+        absence: Absence::default(),
+    }
+    .run(company)
 }
 
 /// Without it there are no categories of the resident set.
@@ -154,6 +167,7 @@ struct Session<'g> {
     spool: Spool,
     about: Metadata,
     path: PathBuf,
+    absence: Absence,
 }
 
 impl Session<'_> {
@@ -183,6 +197,7 @@ impl Session<'_> {
         let mut nap = SHORTEST_NAP;
         loop {
             let now = Instant::now();
+            self.watch_ourselves();
             self.installed.ring.beat(self.options.clock);
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
@@ -211,6 +226,15 @@ impl Session<'_> {
             return 0;
         }
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
+    }
+
+    /// Says so if the ring was not emptied for long.
+    fn watch_ourselves(&mut self) {
+        let losses = self.installed.ring.losses();
+        let note = self.absence.look(self.installed.opened.elapsed(), losses, self.spool.is_full());
+        if let Some(note) = note {
+            self.spool.put(Item::Note(note));
+        }
     }
 
     /// Nanoseconds since the hooks went live.
@@ -344,7 +368,11 @@ impl Session<'_> {
             unix_ns: now.unix_ns,
             events: finished.events,
             longest_pause_us: super::longest_pause_us(),
-            losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
+            losses: Losses {
+                codes: finished.refused_codes,
+                unwritten: finished.unwritten,
+                ..in_model(&losses, self.about.clock.ticks_per_second)
+            },
         };
         let mut writer = finished.writer;
         let children = carriers(&self.ground.process);
@@ -365,7 +393,7 @@ impl Session<'_> {
     }
 }
 
-fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses {
+fn in_model(losses: &ring::Losses, ticks_per_second: u64) -> Losses {
     let waited_us = u128::from(losses.waited_ticks) * 1_000_000 / u128::from(ticks_per_second.max(1));
     Losses {
         allocations: losses.allocations,
@@ -375,6 +403,6 @@ fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses 
         truncated_stacks: losses.truncated,
         unreadable_stacks: losses.unreadable,
         waited_us: waited_us as u64,
-        codes,
+        ..Losses::default()
     }
 }

@@ -29,6 +29,7 @@ mod killing;
 mod layouts;
 mod lifecycle;
 mod limits;
+mod losses;
 mod malloc;
 mod matrix;
 mod payload_file;

@@ -195,7 +195,12 @@ fn churn(report: &StatsReport<'_>) -> Vec<String> {
 }
 
 fn notes(report: &StatsReport<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
+    let gaps = report.longest_gaps(1);
+    let mut lines: Vec<_> = gaps.iter().map(|gap| format!("Longest gap: {}", report.tell_gap(gap))).collect();
+    if report.unproven_lost_frees() > 0 {
+        let frees = plural(report.unproven_lost_frees(), "free");
+        lines.push(format!("{frees} missing: what is shown as still held may be freed"));
+    }
     if let Some(text) = small_objects::seen_only_as(report.metadata) {
         lines.extend([text.to_owned(), small_objects::REMEDY.to_owned()]);
     }
