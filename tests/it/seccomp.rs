@@ -53,6 +53,7 @@ fn calls_that_kill() {
         "openat",
         "close",
         "rt_sigreturn",
+        "restart_syscall",
     ] {
         let target = filtered(&format!("filter kill {name}"));
         let call = name.split("_exec").next().expect("a name").trim_end_matches("_wipe");
@@ -63,6 +64,17 @@ fn calls_that_kill() {
         let target = filtered(&format!("filter {action} memfd_create"));
         let attach = attach(&target);
         is_refused(target, attach, &[says, "memfd_create"]);
+    }
+}
+
+/// A thread that waits with a time limit, and would go on by a call that kills: not even
+/// the look at its filter may be the end of it.
+#[test]
+fn a_wait_that_may_not_be_restarted() {
+    let mut target = filtered("filter kill restart_syscall");
+    for _ in 0..5 {
+        attach(&target).run().refuses(REFUSAL, &["kills the process for restart_syscall"]);
+        target.ask("allocate 4321");
     }
 }
 
@@ -124,7 +136,7 @@ fn the_filter_of_a_container() {
     let python = interpreter("3.12").display().to_string();
     let program = program("seccomp.py").display().to_string();
     for (action, name, is_fine) in
-        [("kill", "memfd_create", false), ("kill", "tgkill", false), ("kill", "membarrier", true)]
+        [("kill", "memfd_create", false), ("kill", "tgkill", false), ("kill", "reboot", true)]
     {
         let under = confined(&python, &program, [action, name]);
         let target = target("filtered.py").under(&under).ready();
@@ -135,7 +147,7 @@ fn the_filter_of_a_container() {
         }
     }
     // One filter more than ours is another's.
-    let under = confined(&python, &program, ["kill", "membarrier"]);
+    let under = confined(&python, &program, ["kill", "reboot"]);
     let mut target = target("filtered.py").under(&under).ready();
     target.ask("filter kill prctl");
     let attach = attach(&target).under(&under);

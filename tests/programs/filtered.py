@@ -5,6 +5,8 @@ thread other than the main one; see seccomp.py.
 """
 
 import ctypes
+import select
+import sys
 import threading
 
 from harness import HELPER, N, P, serve
@@ -31,6 +33,14 @@ def allocate(size):
     libc.free(P(libc.malloc(N(int(size)))))
 
 
+def lines():
+    """Its stdin, waited for with a time limit: such a wait goes on by `restart_syscall`."""
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    while poll.poll(1000000):
+        yield sys.stdin.readline()
+
+
 def check():
     state = ctypes.c_uint64(5)
     return HELPER.checked_load(ctypes.byref(state), ctypes.c_uint64(2000)) == 0
@@ -43,4 +53,5 @@ serve(
         "allocate": allocate,
     },
     check,
+    lines(),
 )

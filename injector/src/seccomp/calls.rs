@@ -69,8 +69,10 @@ const OF_FILE: i32 = MAP_PRIVATE | MAP_DENYWRITE;
 const MEMFD: u32 = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 
 /// All of them, in the order in which they come.
-pub const CALLS: [Call; 31] = [
+pub const CALLS: [Call; 32] = [
     plain("rt_sigreturn", libc::SYS_rt_sigreturn),
+    // The kernel's own, for a thread that was stopped in a wait with a time limit.
+    plain("restart_syscall", libc::SYS_restart_syscall),
     // The region.
     map("mmap", ACCESSIBLE, PLACED | MAP_NORESERVE, NO_FILE),
     map("mmap(PROT_NONE)", PROT_NONE, PLACED | MAP_NORESERVE, NO_FILE),

@@ -254,7 +254,7 @@ fn data(call: &Call, offset: u32) -> Word {
         8 | 12 => None,
         _ => {
             let arg = call.args.get((offset.checked_sub(ARGS)? / 8) as usize).copied()??;
-            Some(if offset % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 })
+            Some(if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 })
         }
     }
 }

@@ -16,7 +16,7 @@ mod filter;
 mod trial;
 
 use crate::preflight::Refusal;
-use crate::process::{Process, Tid};
+use crate::process::{Process, TaskStatus, Tid};
 use crate::tracee::{Seized, Stopped, TraceError, Tracer};
 use std::fmt;
 use std::fs;
@@ -27,6 +27,8 @@ pub use filter::{Action, Filter};
 
 /// `SECCOMP_MODE_FILTER`.
 const MODE_FILTER: u32 = 2;
+/// Bit of `CAP_SYS_ADMIN` in a capability set.
+const CAP_SYS_ADMIN: u32 = 21;
 /// How long a thread is waited for when it shall stop, and how often.
 const STOP_DEADLINE: Duration = Duration::from_millis(200);
 const TRIES: usize = 10;
@@ -64,15 +66,33 @@ pub fn objection_of(stopped: &Stopped) -> Result<Option<Objection>, TraceError> 
     Ok(stopped.seccomp_filters()?.as_deref().and_then(objection))
 }
 
+/// Whether a thread may be left to the kernel to go on with its wait, which then makes it
+/// call `restart_syscall` (restart_syscall(2)).
+pub fn may_restart(stopped: &Stopped) -> bool {
+    let objects = |filters: &Vec<Filter>| {
+        let restarts = CALLS.iter().filter(|call| call.number == libc::SYS_restart_syscall);
+        restarts
+            .flat_map(|call| filters.iter().map(|filter| filter.action(call)))
+            .any(|action| action > Action::Log)
+    };
+    !stopped.seccomp_filters().is_ok_and(|filters| filters.as_ref().is_some_and(objects))
+}
+
 /// Looks at every thread that is under a filter, and refuses what would not go well.
 pub fn check(process: &Process) -> Result<(), Refusal> {
+    let own = own_status().ok();
+    // Who may not read filters stops nobody: a stop may lead to a system call (`may_restart`).
+    let may_read =
+        own.as_ref().is_some_and(|own| own.seccomp == 0 && own.capabilities & 1 << CAP_SYS_ADMIN != 0);
+    let is_like_us = |tid| own.as_ref().is_some_and(|own| is_under_the_same(own, process, tid));
     for tid in process.tasks().unwrap_or_default() {
         if !process.status(tid).is_ok_and(|status| status.seccomp == MODE_FILTER) {
             continue;
         }
-        let objection = match filters(tid) {
+        let found = if may_read { filters(tid) } else { Ok(None) };
+        let objection = match found {
             Ok(Some(filters)) => objection(&filters),
-            Ok(None) if is_under_the_same(process, tid) => trial::objection(),
+            Ok(None) if is_like_us(tid) => trial::objection(),
             Err(TraceError::Gone(_)) => None,
             Ok(None) | Err(_) => return Err(Refusal::UnknownFilters { pid: process.pid(), tid }),
         };
@@ -96,13 +116,15 @@ fn filters(tid: Tid) -> Result<Option<Vec<Filter>>, TraceError> {
     last
 }
 
+fn own_status() -> std::io::Result<TaskStatus> {
+    let pid = crate::Pid::this();
+    Process::open(pid)?.status(Tid(pid.as_raw()))
+}
+
 /// Whether we are in the same container as a thread and neither of us has got a filter
 /// more than the other: whoever starts a process in a container gives it the container's.
-fn is_under_the_same(process: &Process, tid: Tid) -> bool {
+fn is_under_the_same(own: &TaskStatus, process: &Process, tid: Tid) -> bool {
     const NAMESPACES: [&str; 3] = ["mnt", "pid", "user"];
-    let own = Process::open(crate::Pid::this());
-    let own_count =
-        own.and_then(|own| own.status(Tid(crate::Pid::this().as_raw()))).ok().and_then(|s| s.filters);
     let its_count = process.status(tid).ok().and_then(|status| status.filters);
     let namespace = |pid: &str, name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
     let pid = process.pid().to_string();
@@ -110,9 +132,7 @@ fn is_under_the_same(process: &Process, tid: Tid) -> bool {
         let its = namespace(&pid, name);
         its.is_some() && its == namespace("self", name)
     };
-    own_count.is_some_and(|count| count > 0)
-        && own_count == its_count
-        && NAMESPACES.iter().all(|name| is_shared(&name))
+    own.filters.is_some_and(|count| count > 0) && own.filters == its_count && NAMESPACES.iter().all(is_shared)
 }
 
 #[cfg(test)]
