@@ -170,13 +170,17 @@ impl Refusal {
             Refusal::Traced { .. } => "end that tracer, or detach it, and try again",
             Refusal::OtherUser { .. } => "run prof as that user, or with sudo",
             Refusal::Yama { scope: 0..=2, .. } => {
-                "run prof with sudo, or allow it: sysctl kernel.yama.ptrace_scope=0"
+                "run prof with sudo, or allow it: sysctl kernel.yama.ptrace_scope=0; in a container: \
+                 docker run --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
             }
             Refusal::Yama { .. } => "with ptrace_scope=3 nobody can trace until the machine is booted anew",
             Refusal::MissingCapability(_) => {
                 "docker run --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
             }
-            Refusal::NotPermitted(_) => "run prof as root in the namespace that the process was started from",
+            Refusal::NotPermitted(_) => {
+                "run prof as root where the process was started from; in a container: docker run \
+                 --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
+            }
             Refusal::Instrumented { .. } => "start the program without it",
             Refusal::OtherProfiler { .. } => {
                 "end that profiler's session; if it stays loaded, restart the process"
@@ -184,7 +188,8 @@ impl Refusal {
             Refusal::OtherBuild { .. } => "detach with the build that attached: prof detach PID",
             Refusal::Filtered { .. } => "allow that call in the filter (seccomp profile, SystemCallFilter=)",
             Refusal::UnknownFilters { .. } => {
-                "run prof as root outside of the container, or inside with `docker exec --privileged`"
+                "run prof as root on the host, in the process's own container, or in one of its own: docker run \
+                 --privileged --pid=container:NAME …, kubectl debug --profile=sysadmin …"
             }
             Refusal::OldKernel(..)
             | Refusal::Myself(_)
