@@ -121,13 +121,19 @@ impl Ring {
         unsafe { &*self.map.as_ptr().add(ring::TABLE_OFFSET).cast::<ChunkHeader>().add(index) }
     }
 
-    /// Tells the target that we still look, and sets its sequence clock.
+    /// Tells the target that we look and make room, and sets its sequence clock.
     pub fn beat(&self, clock: Clock) {
+        let now = self.set_clock(clock);
+        self.header().heartbeat.store(now, Relaxed);
+    }
+
+    /// Sets the target's sequence clock, if it has one; what it is now.
+    pub fn set_clock(&self, clock: Clock) -> u64 {
         let now = clock.now();
         if clock == Clock::Sequence {
             self.header().sequence.fetch_max(now, Relaxed);
         }
-        self.header().heartbeat.store(now, Relaxed);
+        now
     }
 
     /// Takes what is committed and frees the chunks that are through. Returns the

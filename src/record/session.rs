@@ -123,7 +123,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
             // A capture that was not begun.
             let _stays_empty = std::fs::remove_file(&path);
             return Err(match error {
-                Error::NotTakenBack { .. } | Error::Refused { .. } => error,
+                Error::NotTakenBack { .. } | Error::Refused { .. } | Error::TargetGone { .. } => error,
                 why => Error::Undone { pid: options.pid, why: Box::new(why) },
             });
         }
@@ -198,7 +198,7 @@ impl Session<'_> {
         loop {
             let now = Instant::now();
             self.watch_ourselves();
-            self.installed.ring.beat(self.options.clock);
+            self.beat();
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
@@ -226,6 +226,16 @@ impl Session<'_> {
             return 0;
         }
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
+    }
+
+    /// Tells the target that it may wait for room, unless there will be none: while the
+    /// disk is slow nothing is drained.
+    fn beat(&self) {
+        let (ring, clock) = (&self.installed.ring, self.options.clock);
+        match self.spool.is_full() {
+            true => drop(ring.set_clock(clock)),
+            false => ring.beat(clock),
+        }
     }
 
     /// Says so if the ring was not emptied for long.
@@ -264,7 +274,7 @@ impl Session<'_> {
             if is_asked && !self.looker.as_ref().is_some_and(Looker::is_busy) {
                 return;
             }
-            self.installed.ring.beat(self.options.clock);
+            self.beat();
             self.drain(Eagerness::Batches);
         }
     }
@@ -317,7 +327,8 @@ impl Session<'_> {
     /// counts as exited.
     fn why_region_is_gone(&self) -> EndReason {
         let process = &self.ground.process;
-        let is_bare = process.maps().map_or(true, |maps| maps.0.is_empty());
+        // One that may not be looked at any more is a set-user-id program now.
+        let is_bare = process.maps().is_ok_and(|maps| maps.0.is_empty());
         match is_bare && process.wait_exit(EXIT_PATIENCE).unwrap_or(true) {
             true => metadata::end_of(process),
             false if process.is_alive() => EndReason::TargetExec,
@@ -354,8 +365,11 @@ impl Session<'_> {
     }
 
     fn withdraw(&self) -> Result<(), Error> {
-        let ground = Ground::survey(self.ground.process.pid().as_raw())?;
-        remove(&ground, &self.installed.region).map(drop)
+        let ground = self.ground.anew()?;
+        match self.region_stands() {
+            true => remove(&ground, &self.installed.region).map(drop),
+            false => Err(Error::Unexpected("the target executed another program")),
+        }
     }
 
     fn finish(mut self, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {

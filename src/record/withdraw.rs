@@ -43,6 +43,8 @@ const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// After so long a thread that says that it is in a hook is looked at: a jump out of
 /// a signal handler leaves a hook without a word.
 const DOUBT: Duration = Duration::from_millis(200);
+/// How long a process may take from the loss of its memory to its end.
+const DYING: Duration = Duration::from_secs(1);
 /// Pause between two looks.
 const REST: Duration = Duration::from_millis(1);
 
@@ -100,10 +102,14 @@ pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
 /// After a step of getting in that failed: takes back those before it. Whoever calls
 /// this holds the lock, so what is there is theirs.
 pub fn take_back(ground: &Ground) -> Result<(), Error> {
-    let ground = Ground::survey(ground.process.pid().as_raw())?;
-    match RegionHandle::find(&ground.process, &ground.maps) {
+    let taken = ground.anew().and_then(|ground| match RegionHandle::find(&ground.process, &ground.maps) {
         Some(region) => remove(&ground, &region).map(drop),
         None => Ok(()),
+    });
+    match taken {
+        // All that was in it is gone with it.
+        Err(_) if ground.process.wait_exit(DYING).unwrap_or(true) => Ok(()),
+        taken => taken,
     }
 }
 

@@ -20,6 +20,7 @@ mod contents;
 mod cpython;
 mod detach;
 mod domains;
+mod endings;
 mod errors;
 mod exactness;
 mod faults;

@@ -142,6 +142,12 @@ impl<'p> Caller<'p> {
         &self.writer
     }
 
+    /// Whether the memory that this was prepared for is no more: the process has ended, or
+    /// executes another program.
+    pub fn is_image_gone(&self) -> bool {
+        self.writer.is_gone()
+    }
+
     /// Whether the process has ended or is just about to.
     fn is_ending(&self) -> bool {
         self.process.wait_exit(DYING).unwrap_or(true)
