@@ -2,8 +2,11 @@
 //! counted to the last event, and every report says when.
 
 use crate::dsl::*;
+use prof_shared::ring::Header;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What all waits of all threads may add up to while the attacher is stopped.
@@ -155,6 +158,79 @@ fn a_stopped_attacher() {
     tells_gap(&capture, "did not run");
     assert!(capture.events.iter().any(|event| event.size == 47123), "nothing was recorded afterwards");
     target.finish();
+}
+
+/// A disk that takes nothing for a while: as if the attacher were stopped.
+#[test]
+fn a_slow_disk() {
+    let Some(disk) = FreezableDisk::new() else { return skip("no right to mount a file system") };
+    let mut target = target("counting.py").arg("8").ready();
+    let file = disk.dir.path().join("capture.prof");
+    let args = ["attach", &target.pid(), "-q", "--ring-size", "1MiB", "-o"];
+    let recording = prof(&args).arg(&file).recording();
+    disk.freeze(true);
+    target.ask("go");
+    until("events are lost", || (lost(&target) > 0).then_some(()));
+    let before = number(&mut target, "held_up");
+    let start = Instant::now();
+    while start.elapsed() < stop_length() {
+        does_more(&mut target, 1000);
+    }
+    let held_up = Duration::from_nanos(number(&mut target, "held_up") - before);
+    disk.freeze(false);
+    let made = made(&target.ask("halt"));
+    let capture = recording.interrupt().capture();
+    println!("held up for {held_up:?} in {:?}", stop_length());
+    assert!(held_up < MOST_HELD_UP, "held up for {held_up:?}");
+    adds_up(&capture, &made);
+    tells_gap(&capture, "fast enough");
+    target.finish();
+}
+
+/// Allocations that the hooks have lost so far, as they count it in the ring.
+fn lost(target: &Target) -> u64 {
+    let maps = std::fs::read_to_string(target.proc_dir().join("maps")).expect("the target runs");
+    let ring = maps.lines().find(|line| line.contains("/memfd:prof-ring")).expect("it is recorded");
+    let start = ring.split('-').next().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let memory = std::fs::File::open(target.proc_dir().join("mem")).expect("its memory can be read");
+    let mut word = [0; 8];
+    let at = start.expect("an address") + std::mem::offset_of!(Header, losses) as u64;
+    memory.read_exact_at(&mut word, at).expect("it is mapped");
+    u64::from_ne_bytes(word)
+}
+
+/// A file system of its own in a file, on which writes wait while it is frozen.
+struct FreezableDisk {
+    dir: tempfile::TempDir,
+    image: tempfile::NamedTempFile,
+}
+
+impl FreezableDisk {
+    fn new() -> Option<FreezableDisk> {
+        let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+        let disk =
+            FreezableDisk { dir: tempfile::tempdir().ok()?, image: tempfile::NamedTempFile::new().ok()? };
+        let image = disk.image.path();
+        disk.image.as_file().set_len(512 << 20).ok()?;
+        let is_made = runs(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image))
+            && runs(Command::new("mount").args(["-o", "loop"]).arg(image).arg(disk.dir.path()));
+        is_made.then_some(disk)
+    }
+
+    #[track_caller]
+    fn freeze(&self, is_frozen: bool) {
+        let how = if is_frozen { "-f" } else { "-u" };
+        let status = Command::new("fsfreeze").arg(how).arg(self.dir.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "fsfreeze {how}");
+    }
+}
+
+impl Drop for FreezableDisk {
+    fn drop(&mut self) {
+        // It may not be frozen, or not be mounted.
+        let _ = Command::new("fsfreeze").arg("-u").arg(self.dir.path()).output();
+        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).output();
+    }
 }
 
 /// The gap is in the figures and in the texts: from when to when, and how much.
