@@ -120,21 +120,16 @@ impl Event {
         let (region, slot) = (self.region, self.slot);
         let mut frames = Frames::of(region, slot);
         walk::update(region, slot, &mut frames);
-        let mut difference = None;
         if slot.is_sent.get() != 0 {
             chunk::reserve(region, slot, EVENT_MAX as u32, Purpose::Allocation)?;
         }
         // A new chunk knows nothing of the stack.
-        if slot.is_sent.get() == 0 {
-            difference = stack::prepare(region, slot, &mut frames)?;
+        if slot.is_sent.get() == 0 && !stack::send(region, slot, &mut frames, || self.is_current())? {
+            self.give_up();
+            return Some(());
         }
         self.append(|encoder| {
-            match &difference {
-                None => encoder.tag(kind),
-                Some(difference) => {
-                    encoder.part(|out| stack::write(region, slot, &frames, kind, difference, out));
-                }
-            }
+            encoder.tag(kind);
             write(encoder);
         });
         Some(())

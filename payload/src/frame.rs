@@ -1,7 +1,7 @@
 //! Frames of the interpreter as they lie in memory, and their comparison with
 //! remembered ones: the loop that every allocation runs through.
 
-use crate::machine::opaque;
+use crate::machine::is_word;
 use crate::memory::{is_plausible, load};
 use prof_shared::region::{ABSENT, FrameCache, HIDDEN, Name, Place, PyOffsets};
 
@@ -60,66 +60,76 @@ impl<const POINTER: bool> Fields<POINTER> {
     }
 
     /// Compares the first `count` frames with memory, from the last one, to which
-    /// `link` should lead, downwards to the first difference.
+    /// `link` should lead, downwards to the first difference. The first one should lead
+    /// to `below`.
     ///
-    /// Frame i's address comes from memory of ours, but is loaded from only after
-    /// frame i+1's `previous` was found equal to it. Branch prediction overlaps these
-    /// loads, and no frame is touched that may be gone (from 3.11 on chunks of the
+    /// A frame's address comes from memory of ours, but is loaded from only after the
+    /// `previous` of the frame above was found equal to it. Branch prediction overlaps
+    /// these loads, and no frame is touched that may be gone (from 3.11 on chunks of the
     /// data stack are unmapped on the way up).
     ///
     /// Whether the runtime finalizes is asked once a block: that takes longer to get to
     /// the frames than a block takes here, and a thread that is preempted may find them
     /// gone after any look.
     #[inline(always)]
-    pub fn compare(&self, cache: &FrameCache, count: usize, mut link: u64) -> Meeting {
-        let FrameCache { places, names } = cache;
-        let (Some(places), Some(names)) = (places.get(..count), names.get(..count)) else {
-            return Meeting { left: count, link };
-        };
-        let (mut rest, blocks) = places.as_rchunks();
-        let (mut rest_names, block_names) = names.as_rchunks();
+    pub fn compare(&self, cache: &FrameCache, count: usize, link: u64, below: u64) -> Meeting {
         let mut left = count;
-        for (block, names) in blocks.iter().zip(block_names).rev() {
+        let top = if left > 0 { left - 1 } else { return Meeting { left, link } };
+        if self.is_finalizing() || cache.places.get(top).is_none_or(|top| top.addr != link) {
+            return Meeting { left, link };
+        }
+        while let Some((places, names)) = chunk_below::<{ BLOCK + 1 }>(cache, left)
+            && self.is_same(places, names)
+        {
+            left -= BLOCK;
             if self.is_finalizing() {
-                return Meeting { left, link };
+                return Meeting { left, link: places[0].addr };
             }
-            let Some(next) = self.follow(block, names, link) else {
-                (rest, rest_names) = (block, names);
-                break;
-            };
-            (left, link) = (left - BLOCK, next);
         }
-        for (index, (place, name)) in rest.iter().zip(rest_names).enumerate().rev() {
-            let Some(next) = self.step(place, name, link) else {
-                return Meeting { left: left - rest.len() + index + 1, link };
-            };
-            link = next;
+        while let Some(([next, place], [_, name])) = chunk_below(cache, left)
+            && self.leads(place, name, next)
+        {
+            left -= 1;
         }
-        Meeting { left: left - rest.len(), link }
+        let (Some(place), Some(name)) = (cache.places.get(left - 1), cache.names.get(left - 1)) else {
+            return Meeting { left: 0, link: below };
+        };
+        if !self.stays(place, name) {
+            return Meeting { left, link: place.addr };
+        }
+        // SAFETY: it is alive.
+        Meeting { left: left - 1, link: unsafe { self.previous(place.addr) } }
     }
 
-    /// Where a whole block leads to, if none of its frames changed.
+    /// Whether nothing changed in a block of frames, of which the last is alive, and
+    /// the one below the block is still there. The compiler would not unroll a loop.
     #[inline(always)]
-    fn follow(&self, places: &[Place; BLOCK], names: &[Name; BLOCK], mut link: u64) -> Option<u64> {
-        for (place, name) in places.iter().zip(names).rev() {
-            link = self.step(place, name, link)?;
-        }
-        Some(link)
+    fn is_same(&self, places: &[Place; BLOCK + 1], names: &[Name; BLOCK + 1]) -> bool {
+        let [p0, p1, p2, p3, p4, p5, p6, p7, p8] = places;
+        let [_, n1, n2, n3, n4, n5, n6, n7, n8] = names;
+        self.leads(p8, n8, p7)
+            && self.leads(p7, n7, p6)
+            && self.leads(p6, n6, p5)
+            && self.leads(p5, n5, p4)
+            && self.leads(p4, n4, p3)
+            && self.leads(p3, n3, p2)
+            && self.leads(p2, n2, p1)
+            && self.leads(p1, n1, p0)
     }
 
-    /// Where a frame leads to, if `link` leads to it and it did not change.
+    /// Whether a live frame is where it was, above the one that it was above.
     #[inline(always)]
-    fn step(&self, place: &Place, name: &Name, link: u64) -> Option<u64> {
-        // Were the comparison plain, the compiler would load through `link`.
-        if opaque(place.addr) != link {
-            return None;
-        }
+    fn leads(&self, place: &Place, name: &Name, below: &Place) -> bool {
+        // SAFETY: it is alive.
+        self.stays(place, name) && unsafe { is_word(place.addr, self.previous, below.addr) }
+    }
+
+    /// Whether a frame is where it was, given that it is alive.
+    #[inline(always)]
+    fn stays(&self, place: &Place, name: &Name) -> bool {
         // SAFETY: the frame above, or the thread state, links to this address now.
-        unsafe {
-            // A pointer lies in its code object; whether that died, the epoch tells.
-            let is_same = self.ip(place.addr) == place.ip && (POINTER || self.code(place.addr) == name.code);
-            is_same.then(|| self.previous(place.addr))
-        }
+        // A pointer lies in its code object; whether that died, the epoch tells.
+        unsafe { self.ip(place.addr) == place.ip && (POINTER || self.code(place.addr) == name.code) }
     }
 
     /// The frame below.
@@ -170,4 +180,11 @@ impl<const POINTER: bool> Fields<POINTER> {
             (is_hidden || is_code()).then_some((Place { addr, ip }, Name { code, id, visible: 0 }))
         }
     }
+}
+
+/// The `N` remembered frames below `end`, if there are so many.
+#[inline(always)]
+fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Place; N], &[Name; N])> {
+    let start = end.checked_sub(N)?;
+    Some((cache.places.get(start..end)?.first_chunk()?, cache.names.get(start..end)?.first_chunk()?))
 }

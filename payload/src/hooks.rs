@@ -53,10 +53,7 @@ allocation! {
 /// exists once.
 #[inline(always)]
 fn block(ticks: u64, addr: u64, size: u64) -> impl Fn(&mut Encoder) {
-    move |encoder| {
-        encoder.time(ticks);
-        encoder.block(addr, size);
-    }
+    move |encoder| encoder.block(ticks, addr, size)
 }
 
 /// # Safety
@@ -109,11 +106,8 @@ fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size
     if addr != 0 {
         let ticks = event.after();
         event.allocated(kind, before, |encoder| {
-            encoder.time(before);
-            encoder.addr(old);
-            encoder.time(ticks);
-            encoder.addr(addr);
-            encoder.number(size);
+            encoder.moment(before, old);
+            encoder.block(ticks, addr, size);
         });
     } else if size == 0 && old != 0 && event.zero_frees() {
         gave_back(event, Kind::Free, before, old);
@@ -150,8 +144,7 @@ reallocation! {
 #[inline(never)]
 fn gave_back(event: &Event, kind: Kind, ticks: u64, addr: u64) {
     event.freed(kind, ticks, |encoder| {
-        encoder.time(ticks);
-        encoder.addr(addr);
+        encoder.moment(ticks, addr);
     });
 }
 
@@ -226,9 +219,7 @@ pub unsafe extern "C" fn prof_munmap(addr: u64, size: u64, entry: &Entry) -> i32
     let error = event.call(|| original(addr, size));
     if error == 0 {
         event.freed(Kind::Munmap, before, |encoder| {
-            encoder.time(before);
-            encoder.addr(addr);
-            encoder.number(size);
+            encoder.block(before, addr, size);
         });
     }
     error
@@ -254,12 +245,8 @@ pub unsafe extern "C" fn prof_mremap(
     if addr != MAP_FAILED {
         let ticks = event.after();
         event.allocated(Kind::Mremap, before, |encoder| {
-            encoder.time(before);
-            encoder.addr(old);
-            encoder.number(old_size);
-            encoder.time(ticks);
-            encoder.addr(addr);
-            encoder.number(size);
+            encoder.block(before, old, old_size);
+            encoder.block(ticks, addr, size);
             encoder.number(flags & 0xffff_ffff);
         });
     }

@@ -30,12 +30,19 @@ pub unsafe fn thread_word(offset: u32) -> u32 {
     word
 }
 
-/// `value`, of which the compiler then knows nothing.
+/// Whether the word at `base + offset` is `value`. The compiler, which does not see the
+/// comparison, goes on with its own `value`: the processor then need not wait for the word.
+///
+/// # Safety
+/// That word is mapped.
 #[inline(always)]
-pub fn opaque(mut value: u64) -> u64 {
-    // SAFETY: no instruction.
-    unsafe { asm!("/* {} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
-    value
+pub unsafe fn is_word(base: u64, offset: u64, value: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("cmp [{} + {}], {}", "jne {}", in(reg) base, in(reg) offset, in(reg) value,
+             label { return false }, options(nostack, readonly));
+    }
+    true
 }
 
 /// The stack pointer.

@@ -20,8 +20,11 @@ use crate::walk::{CAPACITY, Frames};
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::region::{HIDDEN, Region, ThreadSlot};
 
-/// How far down a frame is looked for among the remembered ones.
-const SEARCH: usize = 32;
+/// So much further down each new frame is looked for among the remembered ones.
+const SEARCH: usize = 8;
+
+/// With fewer of a stack that was cut, it is walked anew, further down.
+const FEW: usize = CAPACITY / 4;
 
 /// How a walk ended.
 enum End {
@@ -83,11 +86,17 @@ struct Rewalk<'a, const POINTER: bool> {
 }
 
 impl<const POINTER: bool> Rewalk<'_, POINTER> {
+    #[inline(always)]
     fn run(&mut self, mut meeting: Meeting, below: u64) -> End {
         loop {
             let Meeting { left, link } = meeting;
             if left == 0 && link == below && self.kept > 0 {
-                return if below == 0 { End::Whole } else { End::TooDeep(below) };
+                if below == 0 {
+                    return End::Whole;
+                }
+                if self.kept + CAPACITY - self.tail >= FEW {
+                    return End::TooDeep(below);
+                }
             }
             let is_met = left > 0 && self.frames.place(left - 1).addr == link;
             let next = if is_met { self.reread(left - 1) } else { self.collect(left, link) };
@@ -99,18 +108,13 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
                     return end;
                 }
             };
-            meeting = self.compare(count, link);
+            meeting = self.fields.compare(self.frames.0, count, link, below);
         }
-    }
-
-    /// Apart from the rest, which would take the registers from the loop.
-    #[inline(never)]
-    fn compare(&self, count: usize, link: u64) -> Meeting {
-        self.fields.compare(self.frames.0, count, link)
     }
 
     /// Reads a frame that is elsewhere in its code, or another one at the same place.
     /// Returns where to go on.
+    #[inline(always)]
     fn reread(&mut self, index: usize) -> Result<(usize, u64), End> {
         let addr = self.frames.place(index).addr;
         if self.fields.is_finalizing() {
@@ -131,6 +135,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
 
     /// Collects new frames from `frame` downwards until one of the first `left`.
     /// Returns where to go on.
+    #[inline(always)]
     fn collect(&mut self, left: usize, mut frame: u64) -> Result<(usize, u64), End> {
         self.set_aside(left);
         loop {
@@ -159,8 +164,11 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
         self.kept > 0 && self.frames.place(self.kept - 1).addr == frame
     }
 
+    /// Looks for a frame among the remembered ones: not far down, but further with each
+    /// that was not found.
+    #[inline(always)]
     fn search(&mut self, frame: u64) -> bool {
-        let lowest = self.kept.saturating_sub(SEARCH);
+        let lowest = self.kept.saturating_sub(SEARCH * (CAPACITY + 1 - self.tail));
         let found = (lowest..self.kept).rev().find(|&index| self.frames.place(index).addr == frame);
         if let Some(index) = found {
             self.kept = index + 1;
@@ -187,6 +195,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
     }
 
     /// Puts all remembered frames but the first `left` to the new ones.
+    #[inline(always)]
     fn set_aside(&mut self, left: usize) {
         while self.kept > left {
             (self.kept, self.tail) = (self.kept - 1, self.tail - 1);
@@ -196,6 +205,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
 
     /// Joins the new frames to the kept ones and counts what is visible. Returns
     /// the depth.
+    #[inline(always)]
     fn finish(&mut self) -> usize {
         let mut depth = self.kept;
         for from in self.tail..CAPACITY {

@@ -12,12 +12,11 @@ use crate::chunk::{self, Purpose};
 use crate::codes;
 use crate::walk::Frames;
 use core::sync::atomic::Ordering::Relaxed;
-use prof_shared::kind::Kind;
-use prof_shared::record::{Delta, EVENT_MAX, Encoder, FRAME_MAX, TRUNCATED};
+use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, STACK_MAX, TRUNCATED};
 use prof_shared::region::{HIDDEN, Region, ThreadSlot, ip_form};
 
-/// The difference that a record begins with.
-pub struct Difference {
+/// The difference that is to be sent.
+struct Difference {
     pops: u32,
     kept: u32,
     kept_cut: bool,
@@ -30,10 +29,15 @@ pub struct Difference {
     shortened: bool,
 }
 
-/// Names the frames that are to be sent and makes room for a record with them.
-/// `None`: no room. `Some(None)`: the decoder has them all.
+/// Writes what the decoder's stack lacks, and leaves room for an event. `None`: there is
+/// no room. `Some(false)`: the chunk must not be touched any more.
 #[inline(never)]
-pub fn prepare(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<Option<Difference>> {
+pub fn send(
+    region: &Region,
+    slot: &ThreadSlot,
+    frames: &mut Frames,
+    is_current: impl Fn() -> bool,
+) -> Option<bool> {
     name(region, slot, frames)?;
     let chunks = slot.chunks.get();
     let mut difference = Difference::new(region, slot, frames);
@@ -43,54 +47,31 @@ pub fn prepare(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Optio
         difference = Difference::new(region, slot, frames);
         chunk::reserve(region, slot, difference.bytes(), Purpose::Allocation)?;
     }
-    let is_empty = difference.pops == 0 && difference.pushes() == 0;
-    if is_empty {
-        slot.is_sent.set(1);
+    if !is_current() {
+        return Some(false);
     }
-    Some((!is_empty).then_some(difference))
-}
-
-/// Writes the tag of a record and the difference; returns the length.
-#[inline(never)]
-pub fn write(
-    region: &Region,
-    slot: &ThreadSlot,
-    frames: &Frames,
-    kind: Kind,
-    difference: &Difference,
-    out: &mut [u8],
-) -> usize {
-    let depth = slot.depth.get();
-    let mut unused = Delta::default();
-    let mut encoder = Encoder::new(out, &mut unused);
-    encoder.tag_stack(kind, difference.pops, difference.pushes());
-    if difference.push_cut {
-        encoder.frame(TRUNCATED, -1);
+    if difference.pops > 0 || difference.pushes() > 0 {
+        chunk::append(region, slot, |encoder| difference.write(region, slot, frames, encoder));
     }
-    for index in difference.from..depth {
-        let id = frames.name(index as usize).id;
-        if id != HIDDEN {
-            encoder.frame(id, instruction_offset(region, frames, index as usize));
-        }
-    }
-    slot.wire_depth.set(difference.kept + difference.pushes());
-    slot.wire_truncated.set(u32::from(difference.kept_cut || difference.push_cut));
-    // A stack that was cut to fit is sent anew next time.
-    slot.sent.set(if difference.shortened { 0 } else { depth });
-    slot.is_sent.set(u32::from(!difference.shortened));
-    encoder.len()
+    difference.remember(slot);
+    Some(true)
 }
 
 /// Gives every frame that is to be sent its code id, describing new ones.
+#[inline(always)]
 fn name(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
-    let mut sent = slot.sent.get();
-    let mut first = sent;
-    while let Some(index) = (first..slot.depth.get()).find(|&i| frames.name(i as usize).id == 0) {
+    let mut index = slot.sent.get();
+    while index < slot.depth.get() {
         let name = frames.name_mut(index as usize);
-        name.id = codes::identify(region, slot, name.code)?;
-        // Describing may have begun a new chunk, and then frames below need a name too.
-        first = if slot.sent.get() < sent { slot.sent.get() } else { index + 1 };
-        sent = slot.sent.get();
+        index += 1;
+        if name.id == 0 {
+            let sent = slot.sent.get();
+            name.id = codes::identify(region, slot, name.code)?;
+            if slot.sent.get() < sent {
+                // Describing it began a new chunk: frames below need a name too.
+                index = slot.sent.get();
+            }
+        }
     }
     Some(())
 }
@@ -112,36 +93,65 @@ impl Difference {
             push_cut: cut && !keeps,
             shortened: false,
         };
-        let room = (chunk::largest_record(region) - EVENT_MAX as u32) / FRAME_MAX as u32;
-        if difference.pushes() > room {
-            difference.shorten(slot, frames, depth, room);
-            chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
+        if difference.bytes() > chunk::largest_record(region) {
+            difference.shorten(region, slot, frames);
         }
         difference
     }
 
     /// Keeps only the leaf side that fits in an empty chunk.
     #[cold]
-    fn shorten(&mut self, slot: &ThreadSlot, frames: &Frames, depth: u32, room: u32) {
-        let wanted = frames.visible(depth) - (room - 1);
+    fn shorten(&mut self, region: &Region, slot: &ThreadSlot, frames: &Frames) {
+        let room = (chunk::largest_record(region) - HEAD) / FRAME_MAX as u32;
+        let visible = frames.visible(slot.depth.get());
+        let wanted = visible - (room - 1);
         while frames.visible(self.from) < wanted {
             self.from += 1;
         }
-        self.visible = frames.visible(depth) - frames.visible(self.from);
+        self.visible = visible - frames.visible(self.from);
         (self.pops, self.kept, self.kept_cut) = (slot.wire_depth.get(), 0, false);
         (self.push_cut, self.shortened) = (true, true);
+        chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
     }
 
     fn pushes(&self) -> u32 {
         self.visible + u32::from(self.push_cut)
     }
 
+    /// The most bytes that it takes, with an event behind it.
     fn bytes(&self) -> u32 {
-        EVENT_MAX as u32 + self.pushes() * FRAME_MAX as u32
+        HEAD + self.pushes() * FRAME_MAX as u32
+    }
+
+    #[inline(always)]
+    fn write(&self, region: &Region, slot: &ThreadSlot, frames: &Frames, encoder: &mut Encoder) {
+        encoder.stack(self.pops, self.pushes());
+        if self.push_cut {
+            encoder.frame(TRUNCATED, -1);
+        }
+        for index in self.from..slot.depth.get() {
+            let id = frames.name(index as usize).id;
+            if id != HIDDEN {
+                encoder.frame(id, instruction_offset(region, frames, index as usize));
+            }
+        }
+    }
+
+    /// What the decoder has now. A stack that was cut to fit is sent anew next time.
+    #[inline(always)]
+    fn remember(&self, slot: &ThreadSlot) {
+        slot.wire_depth.set(self.kept + self.pushes());
+        slot.wire_truncated.set(u32::from(self.kept_cut || self.push_cut));
+        slot.sent.set(if self.shortened { 0 } else { slot.depth.get() });
+        slot.is_sent.set(u32::from(!self.shortened));
     }
 }
 
+/// The most bytes of a difference without its frames, and of an event.
+const HEAD: u32 = (STACK_MAX + EVENT_MAX) as u32;
+
 /// Bytes from the first instruction; -1 before it.
+#[inline(always)]
 fn instruction_offset(region: &Region, frames: &Frames, index: usize) -> i32 {
     let (ip, code) = (frames.place(index).ip, frames.name(index).code);
     let offset = match region.offsets.frame_ip_form {

@@ -103,7 +103,7 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
 #[inline(always)]
 fn update_as<const POINTER: bool>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64) {
     let fields = Fields::<POINTER>::new(&region.offsets);
-    let meeting = fields.compare(frames.0, slot.depth.get() as usize, leaf);
+    let meeting = fields.compare(frames.0, slot.depth.get() as usize, leaf, slot.below.get());
     if meeting.left > 0 || meeting.link != slot.below.get() {
         rewalk::update::<POINTER>(region, slot, frames, meeting);
     } else if slot.truncated.get() != 0 {

@@ -5,14 +5,17 @@
 //! less so. So a piece is taken apart into columns before it is compressed. Fields are
 //! moved as they stand, byte by byte: what comes back is what went in.
 
+use prof_shared::fields;
 use prof_shared::kind::{Effect, Kind};
-use prof_shared::record::{CODE, CODE_BYTES, LOST, ORIGIN, STACK};
+use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, ORIGIN, STACK};
 use prof_shared::varint::MAX_LEN;
 
 /// Where a field goes.
 #[derive(Clone, Copy)]
 enum Column {
     Tag,
+    /// Of the next three.
+    Lengths,
     Time,
     Addr,
     Size,
@@ -21,7 +24,7 @@ enum Column {
 }
 
 /// How many there are.
-pub const COLUMNS: usize = 5;
+pub const COLUMNS: usize = 6;
 
 /// The columns of a piece.
 pub type Columns = [Vec<u8>; COLUMNS];
@@ -79,6 +82,20 @@ trait Mover {
     }
 
     #[inline(always)]
+    fn bytes(&mut self, column: Column, len: usize) -> Option<()> {
+        (len <= self.ahead(column).len()).then(|| self.forward(column, len))
+    }
+
+    /// A time, an address and perhaps a size. See `prof_shared::fields`.
+    #[inline(always)]
+    fn fields(&mut self, has_size: bool) -> Option<()> {
+        let [time, addr, size] = fields::lengths(self.byte(Column::Lengths)?);
+        self.bytes(Column::Time, time)?;
+        self.bytes(Column::Addr, addr)?;
+        if has_size { self.bytes(Column::Size, size) } else { Some(()) }
+    }
+
+    #[inline(always)]
     fn numbers(&mut self, column: Column, count: u64) -> Option<()> {
         (0..count).try_for_each(|_| self.number(column).map(drop))
     }
@@ -87,7 +104,7 @@ trait Mover {
 /// Moves one record; `None` if it is none. See `prof_shared::record`.
 #[inline(always)]
 fn record(mover: &mut impl Mover) -> Option<()> {
-    use Column::{Addr, Rest, Size, Tag, Time};
+    use Column::{Rest, Tag};
     let tag = mover.byte(Tag)?;
     match tag {
         ORIGIN => return mover.numbers(Rest, 4),
@@ -98,25 +115,28 @@ fn record(mover: &mut impl Mover) -> Option<()> {
             mover.byte(Rest)?;
             mover.byte(Rest)?;
             mover.number(Rest)?;
-            let len = usize::try_from(mover.number(Rest)?).ok()?;
-            (len <= mover.ahead(Rest).len()).then(|| mover.forward(Rest, len))?;
-            return Some(());
+            let len = mover.number(Rest)?;
+            return mover.bytes(Rest, usize::try_from(len).ok()?);
+        }
+        STACK => {
+            let shape = mover.byte(Rest)?;
+            let mut count = |half: u8| if half == LONG { mover.number(Rest) } else { Some(u64::from(half)) };
+            let (_pops, pushes) = (count(shape >> 4)?, count(shape & LONG)?);
+            return (0..pushes).try_for_each(|_| {
+                let [code, offset] = fields::frame_lengths(mover.byte(Rest)?);
+                mover.bytes(Rest, code + offset)
+            });
         }
         _ => {}
     }
-    let kind = Kind::from_tag(tag & !STACK)?;
-    if tag & STACK != 0 {
-        mover.number(Rest)?;
-        let pushes = mover.number(Rest)?;
-        mover.numbers(Rest, pushes.checked_mul(2)?)?;
+    match Kind::from_tag(tag)?.effect() {
+        Effect::Allocates | Effect::Unmaps => mover.fields(true),
+        Effect::Frees => mover.fields(false),
+        Effect::Reallocates => mover.fields(false).and_then(|()| mover.fields(true)),
+        Effect::Remaps => {
+            mover.fields(true).and_then(|()| mover.fields(true)).and_then(|()| mover.numbers(Rest, 1))
+        }
     }
-    let fields: &[Column] = match kind.effect() {
-        Effect::Allocates | Effect::Unmaps => &[Time, Addr, Size],
-        Effect::Frees => &[Time, Addr],
-        Effect::Reallocates => &[Time, Addr, Time, Addr, Size],
-        Effect::Remaps => &[Time, Addr, Size, Time, Addr, Size, Rest],
-    };
-    fields.iter().try_for_each(|&field| mover.number(field).map(drop))
 }
 
 struct Split<'a> {
@@ -164,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn encoded(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
-        let (mut out, mut delta) = ([0; 512], Delta::default());
+        let (mut out, mut delta) = ([0; 2048], Delta::default());
         let mut encoder = Encoder::new(&mut out, &mut delta);
         write(&mut encoder);
         let len = encoder.len();
@@ -187,19 +207,26 @@ mod tests {
             e.code_bytes(9, CodeField::Name, 1, 0, 3).copy_from_slice(b"abc");
             e.lost(1, 300);
             for kind in Kind::ALL {
-                e.tag_stack(kind, 1, 2);
+                e.stack(kind as u32, 2);
                 e.frame(1, -1);
                 e.frame(900, 64);
-                let fields = match kind.effect() {
-                    Effect::Allocates | Effect::Unmaps => 3,
-                    Effect::Frees => 2,
-                    Effect::Reallocates => 5,
-                    Effect::Remaps => 7,
-                };
-                (0..fields).for_each(|at| e.number(1 << (at * 9)));
+                e.tag(kind);
+                match kind.effect() {
+                    Effect::Allocates | Effect::Unmaps => e.block(2_000_000, 16, 300),
+                    Effect::Frees => e.moment(u64::MAX, 0),
+                    Effect::Reallocates => {
+                        e.moment(1, 16);
+                        e.block(2, 1 << 40, 1 << 50);
+                    }
+                    Effect::Remaps => {
+                        e.block(1, 16, 4096);
+                        e.block(2, 1 << 40, 1 << 50);
+                        e.number(3);
+                    }
+                }
             }
         });
-        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 4 + Kind::ALL.len());
+        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 4 + 2 * Kind::ALL.len());
         let cut = there_and_back(&raw[..raw.len() - 1]);
         assert!(cut[Column::Tag as usize].is_empty(), "what is not records stays as it is");
     }
@@ -208,21 +235,23 @@ mod tests {
     fn fields_are_sorted() {
         let raw = encoded(|e| {
             e.tag(Kind::Malloc);
-            [5, 300, 1024].into_iter().for_each(|field| e.number(field));
+            e.block(5, 0x1000, 1024);
             e.tag(Kind::Free);
-            [6, 7].into_iter().for_each(|field| e.number(field));
+            e.moment(305, 0x1000);
             e.tag(Kind::Mremap);
-            (1..8).for_each(|field| e.number(field));
+            e.block(306, 0x1000, 3);
+            e.block(308, 0x1010, 6);
+            e.number(7);
         });
         let columns = there_and_back(&raw);
         let expected: [&[u8]; COLUMNS] =
-            [&[1, 10, 13], &[5, 6, 1, 4], &[0xac, 2, 7, 2, 5], &[0x80, 8, 3, 6], &[7]];
+            [&[1, 10, 13], &[0x24, 1, 0, 0], &[5, 0x2c, 1, 1, 2], &[0, 4, 0, 0, 4], &[0, 4, 3, 6], &[7]];
         assert_eq!(columns, expected.map(<[u8]>::to_vec));
     }
 
     #[test]
     fn columns_that_do_not_fit_are_refused() {
-        let mut columns = there_and_back(&[1, 5, 6, 7]);
+        let mut columns = there_and_back(&[1, 0, 5, 6, 7]);
         columns[Column::Size as usize].push(9);
         assert_eq!(join(&columns, &mut Vec::new()), None);
         columns[Column::Size as usize].clear();

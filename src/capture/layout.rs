@@ -1,7 +1,7 @@
 //! Notices when the code that defines the file's layout changes.
 
 /// The code whose meaning is in files, and where its version is described.
-const DEFINING: [&str; 9] = [
+const DEFINING: [&str; 10] = [
     include_str!("format.rs"),
     include_str!("piece.rs"),
     include_str!("columns.rs"),
@@ -9,6 +9,7 @@ const DEFINING: [&str; 9] = [
     include_str!("index.rs"),
     include_str!("../model/recording.rs"),
     include_str!("../../payload/shared/src/record.rs"),
+    include_str!("../../payload/shared/src/fields.rs"),
     include_str!("../../payload/shared/src/kind.rs"),
     include_str!("../../payload/shared/src/varint.rs"),
 ];

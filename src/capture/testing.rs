@@ -79,39 +79,32 @@ impl Records {
     pub fn malloc(self, ticks: u64, addr: u64, size: u64) -> Records {
         self.put(|e| {
             e.tag(Kind::Malloc);
-            e.time(ticks);
-            e.addr(addr);
-            e.number(size);
+            e.block(ticks, addr, size);
         })
     }
 
     /// A `malloc` after the stack changed.
     pub fn malloc_from(self, pops: u32, pushes: &[(u32, i32)], ticks: u64, addr: u64, size: u64) -> Records {
         self.put(|e| {
-            e.tag_stack(Kind::Malloc, pops, pushes.len() as u32);
+            e.stack(pops, pushes.len() as u32);
             pushes.iter().for_each(|&(code, offset)| e.frame(code, offset));
-            e.time(ticks);
-            e.addr(addr);
-            e.number(size);
+            e.tag(Kind::Malloc);
+            e.block(ticks, addr, size);
         })
     }
 
     pub fn free(self, ticks: u64, addr: u64) -> Records {
         self.put(|e| {
             e.tag(Kind::Free);
-            e.time(ticks);
-            e.addr(addr);
+            e.moment(ticks, addr);
         })
     }
 
     pub fn realloc(self, before: u64, old_addr: u64, ticks: u64, addr: u64, size: u64) -> Records {
         self.put(|e| {
             e.tag(Kind::Realloc);
-            e.time(before);
-            e.addr(old_addr);
-            e.time(ticks);
-            e.addr(addr);
-            e.number(size);
+            e.moment(before, old_addr);
+            e.block(ticks, addr, size);
         })
     }
 

@@ -79,12 +79,8 @@ fn first_thread() -> Chunk {
         .malloc_from(2, &[(0, -1), (9, 0)], 1_300, 0x7f00_0000_4000, 1)
         .put(|e| {
             e.tag(Kind::Mremap);
-            e.time(2_000);
-            e.addr(0x7f10_0000_0000);
-            e.number(8192);
-            e.time(2_010);
-            e.addr(0x7f20_0000_0000);
-            e.number(16384);
+            e.block(2_000, 0x7f10_0000_0000, 8192);
+            e.block(2_010, 0x7f20_0000_0000, 16384);
             e.number(1);
         })
 }
@@ -93,9 +89,7 @@ fn second_thread() -> Chunk {
     let mapping = |chunk: Chunk, kind, ticks, addr, size| {
         chunk.put(|e| {
             e.tag(kind);
-            e.time(ticks);
-            e.addr(addr);
-            e.number(size);
+            e.block(ticks, addr, size);
         })
     };
     let chunk = mapping(Chunk::new(2, 0), Kind::ThreadStack, 950, 0x7f30_0000_0000, 8 << 20);
@@ -164,9 +158,7 @@ fn grown() -> (Scratch, Reader) {
     let mapped = |chunk: Chunk, ticks, addr, size| {
         chunk.put(|e| {
             e.tag(Kind::PymallocArena);
-            e.time(ticks);
-            e.addr(addr);
-            e.number(size);
+            e.block(ticks, addr, size);
         })
     };
     let chunk = Chunk::new(1, 500)

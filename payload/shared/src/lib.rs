@@ -7,6 +7,7 @@
 
 #![no_std]
 
+pub mod fields;
 pub mod kind;
 pub mod record;
 pub mod region;

@@ -2,23 +2,19 @@
 //!
 //! ```text
 //!  chunk  = Origin record*                     delta state starts afresh here
-//!  event  = tag [stack] time address …         tag = kind | STACK?
-//!  stack  = pops pushes (code-id, offset)*     root-side first, leaf last
-//!  time   = ticks since the previous event of the chunk (LEB128)
+//!  event  = tag (time address [size])*         tag = kind
+//!  Stack  = tag shape (code-id offset)*        of the events that follow; root side first
+//!  time   = ticks since the previous event of the chunk
 //!  address= difference to the previous address, see `fold`
 //! ```
 //!
-//! A tick is `tsc >> shift`; the shift stands in the capture. Bits 6 and 7 of a
-//! tag are kept for native stacks and sampling weights: a decoder that meets
-//! them unknown stops rather than guesses.
+//! A tick is `tsc >> shift`; the shift stands in the capture. A decoder that meets a
+//! tag it does not know stops rather than guesses.
 
+use crate::fields;
 use crate::kind::{Effect, Kind};
 use crate::varint::{self, unzigzag, zigzag};
 
-/// Set in a tag when a stack difference follows it.
-pub const STACK: u8 = 0x20;
-
-const KIND_MASK: u8 = 0x1f;
 /// Tag of [`Record::Origin`].
 pub const ORIGIN: u8 = 24;
 /// Tag of [`Record::Lost`].
@@ -27,11 +23,15 @@ pub const LOST: u8 = 25;
 pub const CODE: u8 = 26;
 /// Tag of [`Record::CodeBytes`].
 pub const CODE_BYTES: u8 = 27;
+/// Tag of [`Record::Stack`].
+pub const STACK: u8 = 32;
 
-/// The most bytes of an event without its frames.
-pub const EVENT_MAX: usize = 1 + 2 * 5 + 6 * varint::MAX_LEN;
+/// The most bytes of an event.
+pub const EVENT_MAX: usize = 1 + 2 * fields::ROOM + 5;
+/// The most bytes of a [`Record::Stack`] without its frames.
+pub const STACK_MAX: usize = 1 + 1 + 2 * 5;
 /// The most bytes of one pushed frame.
-pub const FRAME_MAX: usize = 5 + 5;
+pub const FRAME_MAX: usize = fields::FRAME_ROOM;
 /// The most bytes of an [`Record::Origin`].
 pub const ORIGIN_MAX: usize = 1 + 3 * 5 + varint::MAX_LEN;
 /// The most bytes of a [`Record::Lost`].
@@ -40,6 +40,9 @@ pub const LOST_MAX: usize = 1 + 2 * varint::MAX_LEN;
 pub const CODE_MAX: usize = 1 + 5 * 6;
 /// The most bytes of a [`Record::CodeBytes`] besides its text.
 pub const CODE_BYTES_HEAD_MAX: usize = 1 + 5 + 1 + 1 + 5 + 5;
+
+/// In a half of a stack's shape byte: the number follows.
+pub const LONG: u8 = 15;
 
 /// The code id of the frame that stands for everything cut off at the root.
 pub const TRUNCATED: u32 = 0;
@@ -190,10 +193,8 @@ impl Iterator for Frames<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let (code, len) = varint::decode(self.bytes)?;
-        let (offset, more) = varint::decode(&self.bytes[len..])?;
-        self.bytes = &self.bytes[len + more..];
-        Some((code as u32, unzigzag(offset) as i32))
+        let [code, offset] = fields::take_frame(&mut self.bytes)?;
+        Some((code, offset.wrapping_sub(1) as i32))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -278,71 +279,66 @@ impl<'a> Encoder<'a> {
         self.out.get_mut(start..self.len).unwrap_or_default()
     }
 
-    /// The tag of an event whose stack did not change.
+    /// The tag of an event.
     #[inline(always)]
     pub fn tag(&mut self, kind: Kind) {
         self.byte(kind as u8);
     }
 
-    /// The tag of an event whose stack changed; `pushes` frames must follow.
+    /// Begins a [`Record::Stack`]; `pushes` frames must follow.
     #[inline(always)]
-    pub fn tag_stack(&mut self, kind: Kind, pops: u32, pushes: u32) {
-        self.byte(kind as u8 | STACK);
-        self.two(u64::from(pops), u64::from(pushes));
+    pub fn stack(&mut self, pops: u32, pushes: u32) {
+        let long = u32::from(LONG);
+        self.byte(STACK);
+        self.byte((pops.min(long) << 4 | pushes.min(long)) as u8);
+        for number in [pops, pushes] {
+            if number >= long {
+                self.number(u64::from(number));
+            }
+        }
     }
 
     /// One pushed frame.
     #[inline(always)]
     pub fn frame(&mut self, code: u32, offset: i32) {
-        self.two(u64::from(code), zigzag(i64::from(offset)));
+        let offset = (offset as u32).wrapping_add(1);
+        self.fixed(|out| fields::put_frame(out, code, offset));
     }
 
-    /// Bytes that `write` puts there, of which it returns the number.
+    /// A moment and what it is the end of. The clock of a thread does not run
+    /// backwards; if it did, the moment counts as that of the previous event.
     #[inline(always)]
-    pub fn part(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
-        self.len += write(self.out.get_mut(self.len..).unwrap_or_default());
+    pub fn moment(&mut self, ticks: u64, addr: u64) {
+        let (time, addr) = self.differences(ticks, addr);
+        self.fixed(|out| fields::put(out, time, addr, None));
     }
 
-    /// A moment. The clock of a thread does not run backwards; if it did, the
-    /// moment counts as that of the previous event.
+    /// A moment, an address and the size of what is there.
     #[inline(always)]
-    pub fn time(&mut self, ticks: u64) {
-        let since = ticks.saturating_sub(self.delta.ticks);
-        self.delta.ticks += since;
-        // Who has many events has little time between them.
-        if since < 0x80 { self.byte(since as u8) } else { self.number(since) }
+    pub fn block(&mut self, ticks: u64, addr: u64, size: u64) {
+        let (time, addr) = self.differences(ticks, addr);
+        self.fixed(|out| fields::put(out, time, addr, Some(size)));
     }
 
-    /// An address.
-    #[inline(always)]
-    pub fn addr(&mut self, addr: u64) {
-        let difference = self.difference(addr);
-        self.number(difference);
-    }
-
-    /// An address and a size.
-    #[inline(always)]
-    pub fn block(&mut self, addr: u64, size: u64) {
-        let difference = self.difference(addr);
-        self.two(difference, size);
-    }
-
-    /// A size, length or set of flags.
+    /// A length or set of flags.
     #[inline(always)]
     pub fn number(&mut self, value: u64) {
         self.len += varint::encode_at(value, self.out, self.len);
     }
 
     #[inline(always)]
-    fn two(&mut self, first: u64, second: u64) {
-        self.len += varint::encode_two(first, second, self.out, self.len);
+    fn differences(&mut self, ticks: u64, addr: u64) -> (u64, u64) {
+        let time = ticks.saturating_sub(self.delta.ticks);
+        let difference = addr.wrapping_sub(self.delta.addr);
+        *self.delta = Delta { ticks: self.delta.ticks + time, addr };
+        (time, zigzag(fold(difference as i64)))
     }
 
+    /// What `put` writes to so many bytes, of which it returns the number.
     #[inline(always)]
-    fn difference(&mut self, addr: u64) -> u64 {
-        let difference = addr.wrapping_sub(self.delta.addr);
-        self.delta.addr = addr;
-        zigzag(fold(difference as i64))
+    fn fixed<const N: usize>(&mut self, put: impl FnOnce(&mut [u8; N]) -> usize) {
+        let room = self.out.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
+        self.len += room.map_or(N, put);
     }
 
     #[inline(always)]
@@ -386,8 +382,6 @@ pub enum Malformed {
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     delta: Delta,
-    /// The event whose stack was just handed out.
-    pending: Option<Kind>,
 }
 
 impl Decoder {
@@ -398,9 +392,6 @@ impl Decoder {
 
     /// Takes one record off the front of `bytes`; `None` at the end.
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
-        if let Some(kind) = self.pending.take() {
-            return self.event(kind, bytes).map(Some);
-        }
         let Some((&tag, rest)) = bytes.split_first() else { return Ok(None) };
         *bytes = rest;
         match tag {
@@ -408,16 +399,8 @@ impl Decoder {
             LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
             CODE => code(bytes),
             CODE_BYTES => code_bytes(bytes),
-            _ => {
-                let kind = Kind::from_tag(tag & !STACK).ok_or(Malformed::Tag(tag))?;
-                debug_assert!(kind as u8 <= KIND_MASK);
-                if tag & STACK == 0 {
-                    self.event(kind, bytes)
-                } else {
-                    self.pending = Some(kind);
-                    stack(bytes)
-                }
-            }
+            STACK => stack(bytes),
+            _ => self.event(Kind::from_tag(tag).ok_or(Malformed::Tag(tag))?, bytes),
         }
         .map(Some)
     }
@@ -431,45 +414,45 @@ impl Decoder {
 
     fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
         Ok(match kind.effect() {
-            Effect::Frees => Record::Free { kind, ticks: self.time(bytes)?, addr: self.addr(bytes)? },
-            Effect::Unmaps => {
-                Record::Munmap { ticks: self.time(bytes)?, addr: self.addr(bytes)?, size: number(bytes)? }
+            Effect::Frees => {
+                let (ticks, addr) = self.moment(bytes)?;
+                Record::Free { kind, ticks, addr }
             }
-            Effect::Reallocates => Record::Realloc {
-                kind,
-                before: self.time(bytes)?,
-                old_addr: self.addr(bytes)?,
-                ticks: self.time(bytes)?,
-                addr: self.addr(bytes)?,
-                size: number(bytes)?,
-            },
-            Effect::Remaps => Record::Mremap {
-                before: self.time(bytes)?,
-                old_addr: self.addr(bytes)?,
-                old_size: number(bytes)?,
-                ticks: self.time(bytes)?,
-                addr: self.addr(bytes)?,
-                size: number(bytes)?,
-                flags: number(bytes)?,
-            },
-            Effect::Allocates => Record::Alloc {
-                kind,
-                ticks: self.time(bytes)?,
-                addr: self.addr(bytes)?,
-                size: number(bytes)?,
-            },
+            Effect::Allocates => {
+                let (ticks, addr, size) = self.block(bytes)?;
+                Record::Alloc { kind, ticks, addr, size }
+            }
+            Effect::Unmaps => {
+                let (ticks, addr, size) = self.block(bytes)?;
+                Record::Munmap { ticks, addr, size }
+            }
+            Effect::Reallocates => {
+                let (before, old_addr) = self.moment(bytes)?;
+                let (ticks, addr, size) = self.block(bytes)?;
+                Record::Realloc { kind, before, ticks, old_addr, addr, size }
+            }
+            Effect::Remaps => {
+                let (before, old_addr, old_size) = self.block(bytes)?;
+                let (ticks, addr, size) = self.block(bytes)?;
+                Record::Mremap { before, ticks, old_addr, old_size, addr, size, flags: number(bytes)? }
+            }
         })
     }
 
-    fn time(&mut self, bytes: &mut &[u8]) -> Result<u64, Malformed> {
-        self.delta.ticks = self.delta.ticks.checked_add(number(bytes)?).ok_or(Malformed::Range)?;
-        Ok(self.delta.ticks)
+    fn moment(&mut self, bytes: &mut &[u8]) -> Result<(u64, u64), Malformed> {
+        let fields = fields::take(bytes, false).ok_or(Malformed::Short)?;
+        self.absolute(fields).map(|(ticks, addr, _)| (ticks, addr))
     }
 
-    fn addr(&mut self, bytes: &mut &[u8]) -> Result<u64, Malformed> {
-        let difference = unfold(unzigzag(number(bytes)?));
-        self.delta.addr = self.delta.addr.wrapping_add(difference as u64);
-        Ok(self.delta.addr)
+    fn block(&mut self, bytes: &mut &[u8]) -> Result<(u64, u64, u64), Malformed> {
+        self.absolute(fields::take(bytes, true).ok_or(Malformed::Short)?)
+    }
+
+    fn absolute(&mut self, [time, addr, size]: [u64; 3]) -> Result<(u64, u64, u64), Malformed> {
+        let ticks = self.delta.ticks.checked_add(time).ok_or(Malformed::Range)?;
+        let addr = self.delta.addr.wrapping_add(unfold(unzigzag(addr)) as u64);
+        self.delta = Delta { ticks, addr };
+        Ok((ticks, addr, size))
     }
 }
 
@@ -490,12 +473,19 @@ fn code_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
     Ok(Record::CodeBytes { id, field, width, offset, bytes: text })
 }
 
+/// The largest offset of a frame, as it is written.
+const OFFSET_END: u32 = 1 << 31;
+
 fn stack<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
-    let (pops, left) = (small(bytes)?, small(bytes)?);
+    let shape = byte(bytes)?;
+    let mut count = |half: u8| if half == LONG { small(bytes) } else { Ok(half.into()) };
+    let (pops, left) = (count(shape >> 4)?, count(shape & LONG)?);
     let start = *bytes;
     for _ in 0..left {
-        small(bytes)?;
-        i32::try_from(unzigzag(number(bytes)?)).map_err(|_| Malformed::Range)?;
+        let [_, offset] = fields::take_frame(bytes).ok_or(Malformed::Short)?;
+        if offset > OFFSET_END {
+            return Err(Malformed::Range);
+        }
     }
     Ok(Record::Stack { pops, pushes: Frames { bytes: start, left } })
 }
@@ -546,32 +536,48 @@ mod tests {
     fn events_survive() {
         let bytes = encode(|e| {
             e.origin(3, 4711, 7, 1_000_000);
-            e.tag_stack(Kind::Malloc, 0, 2);
+            e.stack(0, 2);
             e.frame(1, -1);
-            e.frame(900, 64);
-            e.time(1_000_010);
-            e.addr(0x7f00_1234_5670);
-            e.number(1024);
+            e.frame(900, i32::MAX);
+            e.tag(Kind::Malloc);
+            e.block(1_000_010, 0x7f00_1234_5670, 1024);
             e.tag(Kind::Free);
-            e.time(1_000_020);
-            e.addr(0x7f00_1234_5670);
+            e.moment(1_000_020, 0x7f00_1234_5670);
             e.tag(Kind::Realloc);
-            e.time(1_000_030);
-            e.addr(0x10);
-            e.time(1_000_031);
-            e.addr(0x7f00_1234_0001);
-            e.number(7);
+            e.moment(1_000_030, 0x10);
+            e.block(1_000_031, 0x7f00_1234_0001, 7);
         });
         let records = decode(&bytes).expect("well-formed");
         assert_eq!(records[0], Record::Origin { thread: 3, tid: 4711, sequence: 7, ticks: 1_000_000 });
         let Record::Stack { pops: 0, pushes } = records[1] else { panic!("{:?}", records[1]) };
-        assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, 64)]);
+        assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, i32::MAX)]);
         let (ticks, addr) = (1_000_010, 0x7f00_1234_5670);
         assert_eq!(records[2], Record::Alloc { kind: Kind::Malloc, ticks, addr, size: 1024 });
         assert_eq!(records[3], Record::Free { kind: Kind::Free, ticks: 1_000_020, addr });
         let (before, ticks, addr) = (1_000_030, 1_000_031, 0x7f00_1234_0001);
         let kind = Kind::Realloc;
         assert_eq!(records[4], Record::Realloc { kind, before, ticks, old_addr: 0x10, addr, size: 7 });
+    }
+
+    #[test]
+    fn bytes_are_as_documented() {
+        let bytes = encode(|e| {
+            e.origin(1, 4711, 0, 1_000_000);
+            e.stack(0, 2);
+            e.frame(1, 12);
+            e.frame(2, 30);
+            e.tag(Kind::Malloc);
+            e.block(1_000_010, 0x7f00_1234_5670, 1024);
+            e.tag(Kind::Malloc);
+            e.block(1_000_013, 0x7f00_1234_5a80, 1024);
+        });
+        let expected: &[&[u8]] = &[
+            &[0x18, 0x01, 0xe7, 0x24, 0x00, 0xc0, 0x84, 0x3d],
+            &[0x20, 0x02, 0x00, 0x01, 0x0d, 0x00, 0x02, 0x1f],
+            &[0x01, 0x34, 0x0a, 0x9c, 0x15, 0x8d, 0x04, 0xc0, 0x1f, 0x00, 0x04],
+            &[0x01, 0x24, 0x03, 0x04, 0x01, 0x00, 0x04],
+        ];
+        assert_eq!(bytes, expected.concat());
     }
 
     #[test]
@@ -587,8 +593,7 @@ mod tests {
         let bytes = encode(|e| {
             e.origin(1, 1, 0, 100);
             e.tag(Kind::Free);
-            e.time(90);
-            e.addr(16);
+            e.moment(90, 16);
         });
         assert_eq!(
             decode(&bytes).expect("well-formed")[1],
@@ -601,15 +606,14 @@ mod tests {
         let bytes = encode(|e| {
             e.code(9, 12, [3, 0, 4, 5]);
             e.code_bytes(9, CodeField::Name, 1, 0, 3).copy_from_slice(b"abc");
-            e.tag_stack(Kind::Mmap, 2, 1);
+            e.stack(15, 1);
             e.frame(9, 4);
-            e.time(1);
-            e.addr(4096);
-            e.number(8192);
+            e.tag(Kind::Mmap);
+            e.block(1, 4096, 8192);
         });
         assert_eq!(decode(&bytes).expect("well-formed").len(), 4);
         let whole: Vec<usize> = (0..=bytes.len()).filter(|&n| decode(&bytes[..n]).is_ok()).collect();
-        assert_eq!(whole.len(), 4, "only the ends of records: {whole:?}");
+        assert_eq!(whole.len(), 5, "only the ends of records: {whole:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;

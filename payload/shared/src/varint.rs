@@ -3,62 +3,16 @@
 /// The most bytes that [`encode`] writes.
 pub const MAX_LEN: usize = 10;
 
-/// Values below this take at most four bytes.
-const SHORT: u64 = 1 << 28;
-
 /// Writes `value` at the start of `out` and returns its length in bytes. Bytes
 /// that find no room are dropped: callers reserve [`MAX_LEN`], and the payload
-/// must hold no code that could panic. Of that room, bytes behind the value may
-/// be overwritten.
+/// must hold no code that could panic.
 #[inline(always)]
 pub fn encode(value: u64, out: &mut [u8]) -> usize {
     encode_at(value, out, 0)
 }
 
 /// The same at index `at` of `out`.
-#[inline(always)]
-pub fn encode_at(value: u64, out: &mut [u8], at: usize) -> usize {
-    if value < SHORT
-        && let Some(room) = out.get_mut(at..)
-        && let Some(place) = room.first_chunk_mut()
-    {
-        let (bytes, len) = short(value as u32);
-        *place = bytes.to_le_bytes();
-        return len;
-    }
-    encode_long(value, out, at)
-}
-
-/// Two values, one behind the other, by one look at whether both are short and
-/// there is room.
-#[inline(always)]
-pub fn encode_two(first: u64, second: u64, out: &mut [u8], at: usize) -> usize {
-    if first | second < SHORT
-        && let Some(room) = out.get_mut(at..)
-        && let Some(place) = room.first_chunk_mut::<8>()
-    {
-        let (bytes, len) = short(first as u32);
-        let (more_bytes, more) = short(second as u32);
-        let both = u64::from(more_bytes) << (8 * len) | u64::from(bytes);
-        *place = both.to_le_bytes();
-        return len + more;
-    }
-    let len = encode_long(first, out, at);
-    len + encode_long(second, out, at + len)
-}
-
-/// The bytes, lowest first, and their number. Without a branch: the lengths of a
-/// program's numbers follow no pattern.
-#[inline(always)]
-fn short(value: u32) -> (u32, usize) {
-    let halves = value & 0x3fff | (value & 0xfff_c000) << 2;
-    let groups = halves & 0x007f_007f | (halves & 0x3f80_3f80) << 1;
-    let empty = (groups | 1).leading_zeros();
-    (groups | 0x0080_8080 >> (empty & 0x18), 4 - empty as usize / 8)
-}
-
-#[inline(never)]
-fn encode_long(mut value: u64, out: &mut [u8], at: usize) -> usize {
+pub fn encode_at(mut value: u64, out: &mut [u8], at: usize) -> usize {
     let mut len = 0;
     while value >= 0x80 {
         put(out, at + len, value as u8 | 0x80);
@@ -123,7 +77,7 @@ mod tests {
 
     #[test]
     fn room_decides_nothing_but_what_is_kept() {
-        for value in [5, 300, 1 << 20, SHORT - 1, SHORT, u64::MAX] {
+        for value in [5, 300, 1 << 20, u64::MAX] {
             let mut whole = [0; MAX_LEN];
             let len = encode(value, &mut whole);
             for room in 0..len {

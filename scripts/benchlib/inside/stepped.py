@@ -5,6 +5,7 @@ A line on stdin names a scenario, which brackets each of its events with breakpo
 event before. The kind is `block` (malloc) or `object` (PyObject_Malloc).
 
     unchanged DEPTH    the stack is as it was
+    moved DEPTH        the top frame is at another instruction
     fresh DEPTH        in turn: so many frames are gone, so many are new
 """
 
@@ -43,6 +44,11 @@ def unchanged():
         pair()
 
 
+def moved():
+    for number in range(ROUNDS):
+        pair() if number % 2 else pair()
+
+
 def down(levels):
     down(levels - 1) if levels > 1 else pair()
 
@@ -55,6 +61,7 @@ def fresh(levels):
 
 SCENARIOS = {
     "unchanged": lambda levels: under(int(levels), unchanged),
+    "moved": lambda levels: under(int(levels), moved),
     "fresh": lambda levels: fresh(int(levels)),
 }
 
