@@ -331,12 +331,15 @@ pub struct Losses {
     pub waited_us: u64,
     /// Code objects whose description was malformed or too large.
     pub codes: u64,
+    /// Events that were taken from the ring and not written: the disk was full.
+    pub unwritten: u64,
 }
 
 impl Losses {
     /// Events that are not in the capture.
     pub fn events(&self) -> u64 {
-        [self.allocations, self.frees, self.threadless, self.nested].into_iter().fold(0, u64::saturating_add)
+        let each = [self.allocations, self.frees, self.threadless, self.nested, self.unwritten];
+        each.into_iter().fold(0, u64::saturating_add)
     }
 }
 

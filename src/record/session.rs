@@ -1,5 +1,6 @@
 //! One recording, from the first look at the target to the finished capture.
 
+use super::absence::Absence;
 use super::admit::{Admitted, admit};
 use super::children::carriers;
 use super::clock::Clock;
@@ -122,7 +123,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
             // A capture that was not begun.
             let _stays_empty = std::fs::remove_file(&path);
             return Err(match error {
-                Error::NotTakenBack { .. } | Error::Refused { .. } => error,
+                Error::NotTakenBack { .. } | Error::Refused { .. } | Error::TargetGone { .. } => error,
                 why => Error::Undone { pid: options.pid, why: Box::new(why) },
             });
         }
@@ -132,7 +133,19 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let keeper = Keeper::new(&ground, installed.region.clone());
     let looker = start_looker(&ground, python, &installed);
     let watch = Watch::new(&ground, &installed.region, &installed.pointers);
-    Session { ground: &ground, options, installed, keeper, watch, looker, spool, about, path }.run(company)
+    Session {
+        ground: &ground,
+        options,
+        installed,
+        keeper,
+        watch,
+        looker,
+        spool,
+        about,
+        path,
+        absence: Absence::default(),
+    }
+    .run(company)
 }
 
 /// Without it there are no categories of the resident set.
@@ -154,6 +167,7 @@ struct Session<'g> {
     spool: Spool,
     about: Metadata,
     path: PathBuf,
+    absence: Absence,
 }
 
 impl Session<'_> {
@@ -183,7 +197,8 @@ impl Session<'_> {
         let mut nap = SHORTEST_NAP;
         loop {
             let now = Instant::now();
-            self.installed.ring.beat(self.options.clock);
+            self.watch_ourselves();
+            self.beat();
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
@@ -213,6 +228,25 @@ impl Session<'_> {
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
     }
 
+    /// Tells the target that it may wait for room, unless there will be none: while the
+    /// disk is slow nothing is drained.
+    fn beat(&self) {
+        let (ring, clock) = (&self.installed.ring, self.options.clock);
+        match self.spool.is_full() {
+            true => drop(ring.set_clock(clock)),
+            false => ring.beat(clock),
+        }
+    }
+
+    /// Says so if the ring was not emptied for long.
+    fn watch_ourselves(&mut self) {
+        let losses = self.installed.ring.losses();
+        let note = self.absence.look(self.installed.opened.elapsed(), losses, self.spool.is_full());
+        if let Some(note) = note {
+            self.spool.put(Item::Note(note));
+        }
+    }
+
     /// Nanoseconds since the hooks went live.
     fn now_ns(&self) -> u64 {
         self.installed.opened.elapsed().as_nanos() as u64
@@ -240,7 +274,7 @@ impl Session<'_> {
             if is_asked && !self.looker.as_ref().is_some_and(Looker::is_busy) {
                 return;
             }
-            self.installed.ring.beat(self.options.clock);
+            self.beat();
             self.drain(Eagerness::Batches);
         }
     }
@@ -293,7 +327,8 @@ impl Session<'_> {
     /// counts as exited.
     fn why_region_is_gone(&self) -> EndReason {
         let process = &self.ground.process;
-        let is_bare = process.maps().map_or(true, |maps| maps.0.is_empty());
+        // One that may not be looked at any more is a set-user-id program now.
+        let is_bare = process.maps().is_ok_and(|maps| maps.0.is_empty());
         match is_bare && process.wait_exit(EXIT_PATIENCE).unwrap_or(true) {
             true => metadata::end_of(process),
             false if process.is_alive() => EndReason::TargetExec,
@@ -330,8 +365,11 @@ impl Session<'_> {
     }
 
     fn withdraw(&self) -> Result<(), Error> {
-        let ground = Ground::survey(self.ground.process.pid().as_raw())?;
-        remove(&ground, &self.installed.region).map(drop)
+        let ground = self.ground.anew()?;
+        match self.region_stands() {
+            true => remove(&ground, &self.installed.region).map(drop),
+            false => Err(Error::Unexpected("the target executed another program")),
+        }
     }
 
     fn finish(mut self, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
@@ -344,7 +382,11 @@ impl Session<'_> {
             unix_ns: now.unix_ns,
             events: finished.events,
             longest_pause_us: super::longest_pause_us(),
-            losses: in_model(&losses, finished.refused_codes, self.about.clock.ticks_per_second),
+            losses: Losses {
+                codes: finished.refused_codes,
+                unwritten: finished.unwritten,
+                ..in_model(&losses, self.about.clock.ticks_per_second)
+            },
         };
         let mut writer = finished.writer;
         let children = carriers(&self.ground.process);
@@ -365,7 +407,7 @@ impl Session<'_> {
     }
 }
 
-fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses {
+fn in_model(losses: &ring::Losses, ticks_per_second: u64) -> Losses {
     let waited_us = u128::from(losses.waited_ticks) * 1_000_000 / u128::from(ticks_per_second.max(1));
     Losses {
         allocations: losses.allocations,
@@ -375,6 +417,6 @@ fn in_model(losses: &ring::Losses, codes: u64, ticks_per_second: u64) -> Losses 
         truncated_stacks: losses.truncated,
         unreadable_stacks: losses.unreadable,
         waited_us: waited_us as u64,
-        codes,
+        ..Losses::default()
     }
 }

@@ -11,7 +11,7 @@
 use super::figures::Figures;
 use super::ring::Piece;
 use crate::capture::{self, CodeAssembler, Writer};
-use crate::model::{ChunkSerial, Metadata, Note, RssSample, ThreadName};
+use crate::model::{ChunkSerial, CodeObject, Metadata, Note, RssSample, ThreadName};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -69,6 +69,8 @@ pub struct Finished {
     pub error: Option<capture::Error>,
     /// Events written.
     pub events: u64,
+    /// Events that could not be written.
+    pub unwritten: u64,
     /// Code objects whose description was malformed.
     pub refused_codes: u64,
 }
@@ -86,7 +88,8 @@ impl Spool {
         let (queue, items) = channel();
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
-        let work = Work { writer, shown: shown_to, figures, codes, since_thinned: THINNED_EVERY };
+        let work =
+            Work { writer, shown: shown_to, figures, codes, since_thinned: THINNED_EVERY, unwritten: 0 };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
         Ok(Spool { queue, shown, thread })
     }
@@ -127,6 +130,8 @@ struct Work {
     codes: CodeAssembler,
     /// Pieces since the figures were thinned out last.
     since_thinned: usize,
+    /// Events that could not be written.
+    unwritten: u64,
 }
 
 impl Work {
@@ -135,18 +140,27 @@ impl Work {
         for item in items {
             let bytes = item.bytes();
             let is_busy = self.shown.waiting_bytes.fetch_sub(bytes, Relaxed) > BUSY_BYTES;
-            if error.is_none()
-                && let Err(first) = self.write(item, is_busy)
-            {
-                self.shown.failed.store(true, Relaxed);
-                error = Some(first);
+            match error {
+                None => error = self.write(item, is_busy).err(),
+                Some(_) => self.give_up(&item),
             }
+            self.shown.failed.store(error.is_some(), Relaxed);
         }
         Finished {
             writer: self.writer,
             error,
             events: self.figures.events,
+            unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
+        }
+    }
+
+    /// Counts what cannot be written.
+    fn give_up(&mut self, item: &Item) {
+        if let Item::Piece(piece) = item {
+            let before = self.figures.events;
+            self.figures.add(piece.chunk, piece.is_last, &piece.bytes, |_| {});
+            self.unwritten += self.figures.events - before;
         }
     }
 
@@ -166,17 +180,23 @@ impl Work {
             self.figures.thin_out();
             self.since_thinned = 0;
         }
+        let before = self.figures.events;
         let mut described = Vec::new();
         self.figures.add(piece.chunk, piece.is_last, &piece.bytes, |record| {
             described.extend(self.codes.add(record));
         });
-        for code in &described {
-            self.writer.code(code)?;
+        if let Err(error) = self.put_down(piece, &described) {
+            self.unwritten += self.figures.events - before;
+            return Err(error);
         }
-        self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes)?;
         self.shown.events.store(self.figures.events, Relaxed);
         self.shown.live_bytes.store(self.figures.live_bytes(), Relaxed);
         self.shown.is_estimate.store(self.figures.is_estimate(), Relaxed);
         Ok(())
+    }
+
+    fn put_down(&mut self, piece: &Piece, described: &[CodeObject]) -> capture::Result<()> {
+        described.iter().try_for_each(|code| self.writer.code(code))?;
+        self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes)
     }
 }
