@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod process;
 pub mod region;
 pub mod safepoint;
+pub mod seccomp;
 mod signals;
 pub mod tracee;
 

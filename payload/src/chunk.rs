@@ -102,22 +102,27 @@ fn take(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     }
     let now = || machine::tick(region, header(region), machine::stamp_before);
     let start = now();
+    let granted = grant(region, start);
+    if granted == 0 {
+        return None;
+    }
     let mut waited = 0;
     let mut found = None;
-    let allowed = allowance(region, start);
-    while found.is_none() && waited < allowed {
+    while found.is_none() && waited < granted {
         core::hint::spin_loop();
         found = search(region, slot, tid);
-        waited = now().saturating_sub(start);
+        // A thread that was preempted meanwhile would have been so anywhere.
+        waited = now().saturating_sub(start).min(granted);
     }
-    region.wait_spent.fetch_add(waited, Relaxed);
+    region.wait_spent.fetch_sub(granted - waited, Relaxed);
     header(region).losses.waited_ticks.fetch_add(waited, Relaxed);
     found
 }
 
-/// How many ticks this event may wait: none once the second's budget is spent or
-/// the attacher has not looked for a second.
-fn allowance(region: &Region, now: u64) -> u64 {
+/// How many ticks this event may wait: none once the second's budget is spent or the
+/// attacher has not looked for a second. They are taken from the budget beforehand, or
+/// many threads at once would each see it whole.
+fn grant(region: &Region, now: u64) -> u64 {
     let ring = header(region);
     if now.saturating_sub(ring.heartbeat.load(Relaxed)) > region.ticks_per_second {
         return 0;
@@ -126,14 +131,24 @@ fn allowance(region: &Region, now: u64) -> u64 {
         region.wait_window.store(now, Relaxed);
         region.wait_spent.store(0, Relaxed);
     }
-    let left = region.wait_budget_ticks.saturating_sub(region.wait_spent.load(Relaxed));
-    left.min(region.ticks_per_second / WAIT_SHARE)
+    let share = region.ticks_per_second / WAIT_SHARE;
+    let spent = region.wait_spent.fetch_add(share, Relaxed);
+    if spent.saturating_add(share) <= region.wait_budget_ticks {
+        return share;
+    }
+    region.wait_spent.fetch_sub(share, Relaxed);
+    0
 }
 
 /// One round over the chunk headers.
 fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
     let ring = header(region);
     if !has_owner(region) {
+        return None;
+    }
+    // While the attacher is stopped or its disk is slow, events are to be lost cheaply.
+    let freed = ring.freed.load(Acquire);
+    if ring.exhausted.load(Relaxed) == freed {
         return None;
     }
     let cursor = ring.cursor.load(Relaxed);
@@ -148,6 +163,7 @@ fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
             return Some(index);
         }
     }
+    ring.exhausted.store(freed, Relaxed);
     None
 }
 

@@ -335,12 +335,15 @@ pub struct Losses {
     pub cut_texts: u64,
     /// Chunks of the ring that held something else than records.
     pub chunks: u64,
+    /// Events that were taken from the ring and not written: the disk was full.
+    pub unwritten: u64,
 }
 
 impl Losses {
     /// Events that are not in the capture.
     pub fn events(&self) -> u64 {
-        [self.allocations, self.frees, self.threadless, self.nested].into_iter().fold(0, u64::saturating_add)
+        let each = [self.allocations, self.frees, self.threadless, self.nested, self.unwritten];
+        each.into_iter().fold(0, u64::saturating_add)
     }
 }
 

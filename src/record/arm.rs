@@ -64,7 +64,7 @@ pub fn stop_everybody_once(ground: &Ground) -> Result<(), Error> {
 
 /// Runs `work` with one thread seized, running on. If none can be, it is tried
 /// without.
-fn while_seized<T: Send>(ground: &Ground, work: impl FnOnce() -> T + Send) -> T {
+pub fn while_seized<T: Send>(ground: &Ground, work: impl FnOnce() -> T + Send) -> T {
     let threads = choose(&ground.process).unwrap_or_default();
     Tracer::run(|tracer| {
         let _seized = threads.into_iter().find_map(|(tid, _)| Seized::new(tracer, tid).ok());

@@ -50,6 +50,12 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel takes no writes to code.
+    #[error("the kernel did not let prof write code of its own into the target: {source}")]
+    CodeRefused {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A protection of the target was not what it must be.
     #[error("{0}")]
     Unexpected(&'static str),
@@ -71,6 +77,14 @@ pub enum Error {
         pid: i32,
         /// What failed.
         why: Box<Error>,
+    },
+    /// It ended, or became another program, while prof was getting in.
+    #[error("process {pid} {how}: nothing was recorded, and nothing of prof is left in it")]
+    TargetGone {
+        /// The target.
+        pid: i32,
+        /// What it has done.
+        how: &'static str,
     },
     /// The end of a recording left something behind.
     #[error("the recording is complete, but not everything could be removed: {0}")]
@@ -103,6 +117,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Refused { hint, .. } => hint.clone(),
+            Error::Undone { why, .. } => why.hint(),
+            Error::CodeRefused { .. } => Some(
+                "boot without proc_mem.force_override=never (Linux 6.12), or ask what forbids it".to_owned(),
+            ),
             Error::StillInside { .. }
             | Error::PointerKept { .. }
             | Error::NotTakenBack { .. }

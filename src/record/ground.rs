@@ -28,6 +28,16 @@ impl Ground {
         Ok(Ground { process, maps, modules })
     }
 
+    /// Looks at the same process anew; refused if its pid is another's by now.
+    pub fn anew(&self) -> Result<Ground, Error> {
+        let pid = self.process.pid().as_raw();
+        let ground = Ground::survey(pid)?;
+        match ground.process.start_ticks() == self.process.start_ticks() {
+            true => Ok(ground),
+            false => Err(refused(format!("process {pid} has ended, and its pid is another's"), None)),
+        }
+    }
+
     /// The pid as the process sees itself.
     pub fn own_pid(&self) -> Result<u32, Error> {
         own_pid(&self.process)

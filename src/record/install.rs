@@ -35,7 +35,7 @@ use prof_shared::region::{Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
 use prof_shared::ring;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::iter;
 use std::ops::Range;
 use std::time::Duration;
@@ -48,8 +48,9 @@ const PLANS: usize = 8;
 pub const STUB_THUNKS: u64 = STUB + 0x800;
 /// Slots for threads: at least so many, at most so many.
 pub const SLOT_COUNTS: Range<u64> = 256..4096;
-/// All threads together wait so long a second for a free chunk: 1 / 20 s.
-const WAIT_SHARE: u64 = 20;
+/// All threads together wait so long a second for a free chunk: 1 / 25 s. From its stop on
+/// a stopped attacher is waited for within two such seconds: 80 ms.
+const WAIT_SHARE: u64 = 25;
 /// Name of the ring's memfd.
 pub const RING_NAME: &str = "prof-ring";
 /// How the name of the payload's memfd begins; the build follows.
@@ -118,7 +119,7 @@ pub fn install(
     let shape = shape_for(threads);
     let (region, _) = match RegionHandle::create(caller, shape, BUDGET) {
         Ok(created) => created,
-        Err(error) => return Err(failed(ground, error.into())),
+        Err(error) => return Err(failed(ground, caller, error.into())),
     };
     let Recorded { python, domains } = what;
     let mut work = Work { ground, caller, judge, python, domains, region: &region, clock, tries: 0 };
@@ -127,13 +128,18 @@ pub fn install(
             let (detours, tries) = (islands.planned().to_vec(), work.tries);
             Ok(Installed { region, ring, opened, detours, pointers, refused: islands.refused, tries })
         }
-        Err(error) => Err(failed(ground, error)),
+        Err(error) => Err(failed(ground, caller, error)),
     }
 }
 
 /// Takes back what was done; the error to tell.
-fn failed(ground: &Ground, error: Error) -> Error {
+fn failed(ground: &Ground, caller: &Caller, error: Error) -> Error {
     match take_back(ground) {
+        Ok(()) if caller.is_image_gone() => {
+            let has_ended = ground.process.wait_exit(Duration::ZERO).unwrap_or(true);
+            let how = if has_ended { "has ended" } else { "has executed another program" };
+            Error::TargetGone { pid: ground.process.pid().as_raw(), how }
+        }
         Ok(()) => error,
         Err(also) => Error::NotTakenBack { first: Box::new(error), also: Box::new(also) },
     }
@@ -344,14 +350,24 @@ impl Work<'_, '_> {
     }
 
     fn write_islands(&self, islands: &Islands, hooks: &HashMap<&'static str, u64>) -> Result<(), Error> {
+        arm::while_seized(self.ground, || self.write_each_island(islands, hooks))
+    }
+
+    fn write_each_island(&self, islands: &Islands, hooks: &HashMap<&'static str, u64>) -> Result<(), Error> {
         for (index, (_, plan)) in islands.planned().iter().enumerate() {
             let hook = hooks.get(plan.hook.symbol()).ok_or(Error::Unexpected("the payload lacks a hook"))?;
             let island = plan.assemble(self.register().entry_addr(index), *hook);
-            let written = self.caller.writer().write(island.addr, &island.bytes);
-            written.map_err(Error::io("writing an island"))?;
+            self.write_code(island.addr, &island.bytes)?;
             fail_point("island-written")?;
         }
         Ok(())
+    }
+
+    /// Writes to pages that the target may only execute.
+    fn write_code(&self, addr: u64, bytes: &[u8]) -> Result<(), Error> {
+        let told = fail_point("code-refused").map_err(|_| io::Error::from_raw_os_error(libc::EIO));
+        let written = told.and_then(|()| self.caller.writer().write(addr, bytes));
+        written.map_err(|source| Error::CodeRefused { source })
     }
 
     /// Leads the interpreter's function pointers to the hooks. Their entries stand behind
@@ -365,7 +381,7 @@ impl Work<'_, '_> {
         for (index, pointer) in pointers.iter().enumerate() {
             let hook = hooks.get(pointer.hook()).ok_or(Error::Unexpected("the payload lacks a hook"))?;
             let (place, thunk) = pointer.thunk(index, register.entry_addr(detours.len() + index), *hook);
-            register.write(place, &thunk)?;
+            arm::while_seized(self.ground, || self.write_code(self.region.at(place), &thunk))?;
         }
         register.set_entries(&[detours, entries.clone()].concat())?;
         fail_point("pointers-registered")?;
@@ -408,7 +424,7 @@ pub fn call(function: u64, [first, second]: [u64; 2]) -> Step {
 pub fn check(call: &'static str, result: u64) -> Result<u64, Error> {
     match result as i64 {
         errno @ -4095..=-1 => {
-            Err(Error::RemoteCall { call, source: std::io::Error::from_raw_os_error(-errno as i32) })
+            Err(Error::RemoteCall { call, source: io::Error::from_raw_os_error(-errno as i32) })
         }
         _ => Ok(result),
     }

@@ -7,6 +7,7 @@
 //!                               target first, so `withdraw` needs nothing else
 //! ```
 
+mod absence;
 mod admit;
 mod arm;
 mod children;

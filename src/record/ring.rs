@@ -113,6 +113,7 @@ impl Ring {
             (&raw mut (*header).magic).write(ring::MAGIC);
             (&raw mut (*header).chunk_size).write(self.shape.chunk_size);
             (&raw mut (*header).chunk_count).write(self.shape.chunk_count);
+            (*header).freed.store(1, Relaxed);
         }
         // SAFETY: `Drop` lets go of it before the map goes away.
         unsafe { robust::hold(self.owner()) }
@@ -139,13 +140,19 @@ impl Ring {
         unsafe { &*self.map.as_ptr().add(ring::TABLE_OFFSET).cast::<ChunkHeader>().add(index) }
     }
 
-    /// Tells the target that we still look, and sets its sequence clock.
+    /// Tells the target that we look and make room, and sets its sequence clock.
     pub fn beat(&self, clock: Clock) {
+        let now = self.set_clock(clock);
+        self.header().heartbeat.store(now, Relaxed);
+    }
+
+    /// Sets the target's sequence clock, if it has one; what it is now.
+    pub fn set_clock(&self, clock: Clock) -> u64 {
         let now = clock.now();
         if clock == Clock::Sequence {
             self.header().sequence.fetch_max(now, Relaxed);
         }
-        self.header().heartbeat.store(now, Relaxed);
+        now
     }
 
     /// Takes what is committed and frees the chunks that are through. Returns the
@@ -209,6 +216,7 @@ impl Ring {
         self.next_chunk += 1;
         self.chunk(index).committed.store(0, Relaxed);
         self.chunk(index).state.store(ring::FREE, Release);
+        self.header().freed.fetch_add(1, Release);
     }
 
     /// Number of chunks that nobody holds.

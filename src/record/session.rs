@@ -1,5 +1,6 @@
 //! One recording, from the first look at the target to the finished capture.
 
+use super::absence::Absence;
 use super::admit::{Admitted, admit};
 use super::children::carriers;
 use super::clock::Clock;
@@ -122,7 +123,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
         Err(error) => {
             begun.remove();
             return Err(match error {
-                Error::NotTakenBack { .. } | Error::Refused { .. } => error,
+                Error::NotTakenBack { .. } | Error::Refused { .. } | Error::TargetGone { .. } => error,
                 why => Error::Undone { pid: options.pid, why: Box::new(why) },
             });
         }
@@ -132,7 +133,19 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let keeper = Keeper::new(&ground, installed.region.clone());
     let looker = start_looker(&ground, python, &installed);
     let watch = Watch::new(&ground, &installed.region, &installed.pointers);
-    Session { ground: &ground, options, installed, keeper, watch, looker, spool, about, path }.run(company)
+    Session {
+        ground: &ground,
+        options,
+        installed,
+        keeper,
+        watch,
+        looker,
+        spool,
+        about,
+        path,
+        absence: Absence::default(),
+    }
+    .run(company)
 }
 
 /// Without it there are no categories of the resident set.
@@ -154,6 +167,7 @@ struct Session<'g> {
     spool: Spool,
     about: Metadata,
     path: PathBuf,
+    absence: Absence,
 }
 
 impl Session<'_> {
@@ -183,7 +197,8 @@ impl Session<'_> {
         let mut nap = SHORTEST_NAP;
         loop {
             let now = Instant::now();
-            self.installed.ring.beat(self.options.clock);
+            self.watch_ourselves();
+            self.beat();
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
@@ -213,6 +228,25 @@ impl Session<'_> {
         self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
     }
 
+    /// Tells the target that it may wait for room, unless there will be none: while the
+    /// disk is slow nothing is drained.
+    fn beat(&self) {
+        let (ring, clock) = (&self.installed.ring, self.options.clock);
+        match self.spool.is_full() {
+            true => drop(ring.set_clock(clock)),
+            false => ring.beat(clock),
+        }
+    }
+
+    /// Says so if the ring was not emptied for long.
+    fn watch_ourselves(&mut self) {
+        let losses = self.installed.ring.losses();
+        let note = self.absence.look(self.installed.opened.elapsed(), losses, self.spool.is_full());
+        if let Some(note) = note {
+            self.spool.put(Item::Note(note));
+        }
+    }
+
     /// Nanoseconds since the hooks went live.
     fn now_ns(&self) -> u64 {
         self.installed.opened.elapsed().as_nanos() as u64
@@ -240,7 +274,7 @@ impl Session<'_> {
             if is_asked && !self.looker.as_ref().is_some_and(Looker::is_busy) {
                 return;
             }
-            self.installed.ring.beat(self.options.clock);
+            self.beat();
             self.drain(Eagerness::Batches);
         }
     }
@@ -293,7 +327,8 @@ impl Session<'_> {
     /// counts as exited.
     fn why_region_is_gone(&self) -> EndReason {
         let process = &self.ground.process;
-        let is_bare = process.maps().map_or(true, |maps| maps.0.is_empty());
+        // One that may not be looked at any more is a set-user-id program now.
+        let is_bare = process.maps().is_ok_and(|maps| maps.0.is_empty());
         match is_bare && process.wait_exit(EXIT_PATIENCE).unwrap_or(true) {
             true => metadata::end_of(process),
             false if process.is_alive() => EndReason::TargetExec,
@@ -330,8 +365,11 @@ impl Session<'_> {
     }
 
     fn withdraw(&self) -> Result<(), Error> {
-        let ground = Ground::survey(self.ground.process.pid().as_raw())?;
-        remove(&ground, &self.installed.region).map(drop)
+        let ground = self.ground.anew()?;
+        match self.region_stands() {
+            true => remove(&ground, &self.installed.region).map(drop),
+            false => Err(Error::Unexpected("the target executed another program")),
+        }
     }
 
     fn finish(mut self, reason: EndReason, residue: Option<Error>) -> Result<Outcome, Error> {
@@ -378,5 +416,6 @@ fn in_model(losses: &ring::Losses, finished: &Finished, ticks_per_second: u64) -
         codes: finished.refused_codes,
         cut_texts: losses.texts,
         chunks: finished.damaged_chunks,
+        unwritten: finished.unwritten,
     }
 }

@@ -12,7 +12,7 @@ use super::figures::Figures;
 use super::ring::Piece;
 use super::sieve::Sieve;
 use crate::capture::{self, CodeAssembler, Writer};
-use crate::model::{ChunkSerial, Metadata, Note, RssSample, ThreadName};
+use crate::model::{ChunkSerial, CodeObject, Metadata, Note, RssSample, ThreadName};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -70,6 +70,8 @@ pub struct Finished {
     pub error: Option<capture::Error>,
     /// Events written.
     pub events: u64,
+    /// Events that could not be written.
+    pub unwritten: u64,
     /// Code objects whose description was malformed.
     pub refused_codes: u64,
     /// Chunks that held something else than records.
@@ -89,8 +91,8 @@ impl Spool {
         let (queue, items) = channel();
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
-        let sieve = Sieve::default();
-        let work = Work { writer, shown: shown_to, sieve, figures, codes, since_thinned: THINNED_EVERY };
+        let (sieve, since_thinned) = (Sieve::default(), THINNED_EVERY);
+        let work = Work { writer, shown: shown_to, sieve, figures, codes, since_thinned, unwritten: 0 };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
         Ok(Spool { queue, shown, thread })
     }
@@ -132,6 +134,8 @@ struct Work {
     codes: CodeAssembler,
     /// Pieces since the figures were thinned out last.
     since_thinned: usize,
+    /// Events that could not be written.
+    unwritten: u64,
 }
 
 impl Work {
@@ -140,19 +144,28 @@ impl Work {
         for item in items {
             let bytes = item.bytes();
             let is_busy = self.shown.waiting_bytes.fetch_sub(bytes, Relaxed) > BUSY_BYTES;
-            if error.is_none()
-                && let Err(first) = self.write(item, is_busy)
-            {
-                self.shown.failed.store(true, Relaxed);
-                error = Some(first);
+            match error {
+                None => error = self.write(item, is_busy).err(),
+                Some(_) => self.give_up(&item),
             }
+            self.shown.failed.store(error.is_some(), Relaxed);
         }
         Finished {
             writer: self.writer,
             error,
             events: self.figures.events,
+            unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
             damaged_chunks: self.sieve.damaged(),
+        }
+    }
+
+    /// Counts what cannot be written.
+    fn give_up(&mut self, item: &Item) {
+        if let Item::Piece(piece) = item {
+            let before = self.figures.events;
+            self.sieve.add(piece, |record| self.figures.count(record));
+            self.unwritten += self.figures.events - before;
         }
     }
 
@@ -172,20 +185,28 @@ impl Work {
             self.figures.thin_out();
             self.since_thinned = 0;
         }
+        let before = self.figures.events;
         let mut described = Vec::new();
         let kept = self.sieve.add(piece, |record| {
             self.figures.count(record);
             described.extend(self.codes.add(record));
         });
-        for code in &described {
-            self.writer.code(code)?;
-        }
-        if kept > 0 {
-            self.writer.piece(ChunkSerial(piece.chunk), piece.offset, &piece.bytes[..kept])?;
+        if let Err(error) = self.put_down(piece, kept, &described) {
+            self.unwritten += self.figures.events - before;
+            return Err(error);
         }
         self.shown.events.store(self.figures.events, Relaxed);
         self.shown.live_bytes.store(self.figures.live_bytes(), Relaxed);
         self.shown.is_estimate.store(self.figures.is_estimate(), Relaxed);
         Ok(())
+    }
+
+    /// Writes what of a piece is records.
+    fn put_down(&mut self, piece: &Piece, kept: usize, described: &[CodeObject]) -> capture::Result<()> {
+        described.iter().try_for_each(|code| self.writer.code(code))?;
+        match &piece.bytes[..kept] {
+            [] => Ok(()),
+            records => self.writer.piece(ChunkSerial(piece.chunk), piece.offset, records),
+        }
     }
 }

@@ -24,6 +24,7 @@ use prof_injector::failpoint::fail_point;
 use prof_injector::process::{Maps, Tid};
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
+use prof_injector::seccomp;
 use prof_injector::tracee::Stopped;
 use prof_injector::{barrier, memfd};
 use prof_shared::region::{
@@ -42,6 +43,8 @@ const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
 /// After so long a thread that says that it is in a hook is looked at: a jump out of
 /// a signal handler leaves a hook without a word.
 const DOUBT: Duration = Duration::from_millis(200);
+/// How long a process may take from the loss of its memory to its end.
+const DYING: Duration = Duration::from_secs(1);
 /// Pause between two looks.
 const REST: Duration = Duration::from_millis(1);
 
@@ -58,6 +61,7 @@ pub struct Left {
 pub fn open(pid: i32) -> Result<(Ground, Lock, Option<RegionHandle>), Error> {
     let lock = Lock::take(ground::open(pid)?)?;
     let ground = Ground::survey(pid)?;
+    seccomp::check(&ground.process).map_err(|refusal| refused(refusal.to_string(), refusal.hint()))?;
     let region = RegionHandle::find(&ground.process, &ground.maps);
     match region.as_ref().map(RegionHandle::progress) {
         Some(Progress::OtherLayout(layout)) => Err(refused(
@@ -98,10 +102,14 @@ pub fn withdraw(pid: i32) -> Result<Option<Left>, Error> {
 /// After a step of getting in that failed: takes back those before it. Whoever calls
 /// this holds the lock, so what is there is theirs.
 pub fn take_back(ground: &Ground) -> Result<(), Error> {
-    let ground = Ground::survey(ground.process.pid().as_raw())?;
-    match RegionHandle::find(&ground.process, &ground.maps) {
+    let taken = ground.anew().and_then(|ground| match RegionHandle::find(&ground.process, &ground.maps) {
         Some(region) => remove(&ground, &region).map(drop),
         None => Ok(()),
+    });
+    match taken {
+        // All that was in it is gone with it.
+        Err(_) if ground.process.wait_exit(DYING).unwrap_or(true) => Ok(()),
+        taken => taken,
     }
 }
 

@@ -101,6 +101,46 @@ fn traced_by_another() {
     traced.finish();
 }
 
+/// Who may not trace is told which rule forbids it, and what to do.
+#[test]
+fn missing_rights() {
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let no_ptrace = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    if !Command::new(nobody[0]).args(&nobody[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        return skip("no right to run as another user");
+    }
+    let everybody = ["env"];
+    for (owner, hidden, under, says, hint) in [
+        (&everybody[..], false, &nobody[..], "uid 0", "sudo"),
+        (&nobody, true, &nobody, "not dumpable", "docker run --cap-add=SYS_PTRACE"),
+        (&nobody, false, &no_ptrace, "CAP_SYS_PTRACE", "kubectl debug --profile"),
+        (&everybody, false, &no_ptrace, "CAP_SYS_PTRACE", "docker run --cap-add=SYS_PTRACE"),
+    ] {
+        let mut target = target("load.py").arg("1").python("system").under(owner).ready();
+        if hidden {
+            target.ask("hide");
+        }
+        let before = Snapshot::of(&target);
+        let scratch = shared_dir();
+        let attach = prof(&["attach", &target.pid()]).dir(scratch.path()).under(under);
+        attach.run().refuses(REFUSAL, &[&target.pid(), says]).hints(hint);
+        before.same_text_as(&Snapshot::of(&target));
+        target.finish();
+    }
+}
+
+/// To be hidden from others (PR_SET_DUMPABLE 0) does not matter to root.
+#[test]
+fn hidden_from_others() {
+    let mut target = target("load.py").arg("1").ready();
+    target.ask("hide");
+    let file = target.scratch().join("capture.prof");
+    let recording = prof(&["attach", &target.pid(), "-q", "-o"]).arg(&file).recording();
+    target.ask("rounds");
+    assert!(!recording.interrupt().capture().events.is_empty());
+    target.finish();
+}
+
 #[test]
 fn existing_file() {
     let target = target("echo.py").ready();

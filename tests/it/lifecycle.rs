@@ -100,6 +100,29 @@ fn target_exec() {
     assert!(target.is_alive(), "what it became runs on");
 }
 
+/// Root's or nobody's: whoever may not look any more at what the target has become knows
+/// that it has become something.
+#[test]
+fn target_exec_setuid() {
+    let Some(program) = SetuidProgram::new() else { return skip("no right to make a set-user-id program") };
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    for (under, owner) in [(&nobody[..], 0), (&["env"], 65534)] {
+        program.belongs_to(owner);
+        let mut target = target("load.py").python("system").under(under).arg("2").ready();
+        let scratch = shared_dir();
+        let file = scratch.path().join("capture.prof");
+        let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).under(under).recording();
+        target.ask("rate");
+        target.tell(&format!("become {}", program.path()));
+        let started = std::time::Instant::now();
+        let finished = recording.wait();
+        let took = started.elapsed();
+        ended(finished, "target_exec");
+        assert!(took < std::time::Duration::from_millis(4500), "it took {took:?}");
+        assert!(target.is_alive(), "what it became runs on");
+    }
+}
+
 /// A child of the target passes through the hooks it inherits.
 #[test]
 fn target_fork() {
@@ -186,6 +209,11 @@ fn full_disk() {
     let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
     let capture = ended(recording.wait(), "disk_full");
     assert!(!capture.events.is_empty());
+    // What came when the disk was full already is counted.
+    let unwritten = capture.stats["losses"]["unwritten"].as_u64();
+    assert!(unwritten > Some(0) && capture.stats["lost_events"].as_u64() >= unwritten, "{:#}", capture.stats);
+    let shown = prof(&["stats"]).arg(&file).run().success().stdout;
+    assert!(shown.contains("the disk was full"), "{shown}");
     is_unharmed(target);
 }
 

@@ -46,6 +46,16 @@ python_tests! { two:
         target.finish();
     }
 
+    /// What it maps is locked (`mlockall(MCL_FUTURE)`), and it may not lock as much as prof
+    /// needs, without the capability that lifts the limit.
+    fn locked_memory(python) {
+        let under = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"];
+        let mut target = workload("little_locked").arg("8").under(&under).python(python).ready();
+        let health = Health::of("little_locked", &mut target);
+        is_left_alone(&mut target, &health, FAILURE, "undone");
+        target.finish();
+    }
+
     /// It is frozen: nothing is waited for, nobody is woken, and it works when it thaws.
     fn a_frozen_group(python) {
         let Some(group) = ControlGroup::new("freezer", &format!("frozen-{python}")) else {
@@ -56,6 +66,22 @@ python_tests! { two:
         group.take(&target);
         group.freeze(true);
         attach(&target).run().refuses(REFUSAL, &["frozen"]);
+        group.freeze(false);
+        health.works(&mut target);
+        succeeds(&mut target, &health);
+        target.finish();
+    }
+
+    /// The same in a group of version 2, wherever that is mounted.
+    fn a_frozen_group_of_version_2(python) {
+        let Some(group) = ControlGroup::unified(&format!("frozen-{python}")) else {
+            return skip("no control group of version 2 can be made here");
+        };
+        let mut target = workload("eight_threads").python(python).ready();
+        let health = Health::of("eight_threads", &mut target);
+        group.take(&target);
+        group.freeze(true);
+        attach(&target).run().refuses(REFUSAL, &["frozen"]).hints("cgroup.freeze");
         group.freeze(false);
         health.works(&mut target);
         succeeds(&mut target, &health);

@@ -51,6 +51,10 @@ def execute():
     os.execv(sys.executable, [sys.executable, "-c", "input()"])
 
 
+def become(program):
+    os.execv(program, [program])
+
+
 def leave():
     os._exit(0)
 
@@ -98,6 +102,8 @@ serve(
         "rate": rate,
         "rounds": lambda: rounds[0],
         "exec": execute,
+        "become": become,
+        "hide": lambda: ctypes.CDLL(None).prctl(4, 0, 0, 0, 0),
         "leave": leave,
         "fork": fork,
         "keep": keep,

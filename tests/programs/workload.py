@@ -31,6 +31,7 @@ PLACES = {
     "no_files": "limits",
     "little_space": "limits",
     "locked": "limits",
+    "little_locked": "limits",
     "little_memory": "limits",
 }
 

@@ -23,6 +23,7 @@ mod saved;
 
 use crate::failpoint::ToldToFail;
 use crate::process::{Activity, Maps, Memory, Module, Process, Tid};
+use crate::seccomp;
 use crate::tracee::{MemoryWriter, Pause, Seized, Stopped, TraceError, Tracer, choose};
 use std::io;
 use std::time::{Duration, Instant};
@@ -141,6 +142,12 @@ impl<'p> Caller<'p> {
         &self.writer
     }
 
+    /// Whether the memory that this was prepared for is no more: the process has ended, or
+    /// executes another program.
+    pub fn is_image_gone(&self) -> bool {
+        self.writer.is_gone()
+    }
+
     /// Whether the process has ended or is just about to.
     fn is_ending(&self) -> bool {
         self.process.wait_exit(DYING).unwrap_or(true)
@@ -201,6 +208,11 @@ impl<'p> Caller<'p> {
     }
 }
 
-fn stop(tracer: &Tracer, tid: Tid) -> Result<Stopped<'_>, TraceError> {
-    Seized::new(tracer, tid)?.stop(STOP_DEADLINE)
+/// Stops a thread that lives through what it will be made to do.
+fn stop(tracer: &Tracer, tid: Tid) -> Result<Stopped<'_>, CallError> {
+    let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
+    match seccomp::objection_of(&stopped)? {
+        Some(objection) => Err(CallError::Unsuitable { tid, why: Unsuitable::Filtered(objection) }),
+        None => Ok(stopped),
+    }
 }

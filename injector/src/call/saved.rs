@@ -3,6 +3,7 @@
 use super::CallError;
 use crate::arch::{self, Registers, USER_CODE_SEGMENT, rseq};
 use crate::process::Memory;
+use crate::seccomp::Objection;
 use crate::signals;
 use crate::tracee::{Stopped, TraceError};
 
@@ -27,6 +28,9 @@ pub enum Unsuitable {
     /// It is not at a place where it may call into libc.
     #[error("libc may be in the middle of something there")]
     UnsafePlace,
+    /// It would be killed.
+    #[error("{0}")]
+    Filtered(Objection),
     /// Its vector registers cannot be read.
     #[error("its vector registers cannot be read")]
     NoVectorState,

@@ -8,7 +8,8 @@ mod facts;
 mod marks;
 
 use crate::Pid;
-use crate::process::Process;
+use crate::process::{Process, Tid};
+use crate::seccomp::Action;
 
 pub use cgroup::Confines;
 pub use facts::{Facts, TracedBy};
@@ -104,6 +105,28 @@ pub enum Refusal {
     /// It may only read, write and exit.
     #[error("process {0} is confined by strict seccomp")]
     StrictSeccomp(Pid),
+    /// A seccomp filter is in the way of what the process would have to do.
+    #[error("a seccomp filter of process {pid} (thread {tid}) {action} {call}, which a recording needs")]
+    Filtered {
+        /// The process.
+        pid: Pid,
+        /// A thread under that filter.
+        tid: Tid,
+        /// The system call.
+        call: &'static str,
+        /// What the filter does about it.
+        action: Action,
+    },
+    /// A seccomp filter cannot be read, so nobody knows what it kills for.
+    #[error(
+        "process {pid} (thread {tid}) is under a seccomp filter that prof may not read: it might kill it"
+    )]
+    UnknownFilters {
+        /// The process.
+        pid: Pid,
+        /// A thread under that filter.
+        tid: Tid,
+    },
     /// A forged signal frame would not pass.
     #[error("process {0} uses a user shadow stack, which is not supported yet")]
     ShadowStack(Pid),
@@ -147,18 +170,27 @@ impl Refusal {
             Refusal::Traced { .. } => "end that tracer, or detach it, and try again",
             Refusal::OtherUser { .. } => "run prof as that user, or with sudo",
             Refusal::Yama { scope: 0..=2, .. } => {
-                "run prof with sudo, or allow it: sysctl kernel.yama.ptrace_scope=0"
+                "run prof with sudo, or allow it: sysctl kernel.yama.ptrace_scope=0; in a container: \
+                 docker run --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
             }
             Refusal::Yama { .. } => "with ptrace_scope=3 nobody can trace until the machine is booted anew",
             Refusal::MissingCapability(_) => {
                 "docker run --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
             }
-            Refusal::NotPermitted(_) => "run prof as root in the namespace that the process was started from",
+            Refusal::NotPermitted(_) => {
+                "run prof as root where the process was started from; in a container: docker run \
+                 --cap-add=SYS_PTRACE …, or kubectl debug --profile=sysadmin …"
+            }
             Refusal::Instrumented { .. } => "start the program without it",
             Refusal::OtherProfiler { .. } => {
                 "end that profiler's session; if it stays loaded, restart the process"
             }
             Refusal::OtherBuild { .. } => "detach with the build that attached: prof detach PID",
+            Refusal::Filtered { .. } => "allow that call in the filter (seccomp profile, SystemCallFilter=)",
+            Refusal::UnknownFilters { .. } => {
+                "run prof as root on the host, in the process's own container, or in one of its own: docker run \
+                 --privileged --pid=container:NAME …, kubectl debug --profile=sysadmin …"
+            }
             Refusal::OldKernel(..)
             | Refusal::Myself(_)
             | Refusal::Zombie(_)

@@ -100,6 +100,25 @@ fn a_refusal_is_one_line_and_names_a_tracer() {
     assert!(refusal.hint().is_some_and(|hint| !hint.contains('\n')));
 }
 
+/// Where a right is missing, the rule and the remedy are named, for containers too.
+#[test]
+fn missing_rights_have_remedies() {
+    let pid = Pid::from_raw(42);
+    let containers = ["docker run --cap-add=SYS_PTRACE", "kubectl debug --profile=sysadmin"];
+    for (refusal, rule, remedies) in [
+        (Refusal::Yama { pid, scope: 1 }, "kernel.yama.ptrace_scope is 1", &containers[..]),
+        (Refusal::Yama { pid, scope: 2 }, "kernel.yama.ptrace_scope is 2", &["sysctl", "sudo"]),
+        (Refusal::Yama { pid, scope: 3 }, "kernel.yama.ptrace_scope is 3", &["booted"]),
+        (Refusal::MissingCapability(pid), "CAP_SYS_PTRACE", &containers),
+        (Refusal::NotPermitted(pid), "not dumpable", &containers),
+        (Refusal::OtherUser { pid, owner: 7 }, "uid 7", &["sudo"]),
+    ] {
+        let (text, hint) = (refusal.to_string(), refusal.hint().unwrap_or_default());
+        assert!(text.contains(rule), "{text}");
+        assert!(remedies.iter().all(|remedy| hint.contains(remedy)), "{hint}");
+    }
+}
+
 #[test]
 fn real_processes_are_judged() {
     let own = check(nix::unistd::getpid(), OWN, NEEDS).map(|(_, refusal)| refusal);

@@ -88,6 +88,8 @@ pub struct TaskStatus {
     pub thread_count: u64,
     /// 0 off, 1 strict, 2 filter.
     pub seccomp: u32,
+    /// How many seccomp filters it is under; `None` where the kernel (before 5.9) does not say.
+    pub filters: Option<u32>,
     /// Whether a user shadow stack is on.
     pub shadow_stack: bool,
     /// Bytes of address space that its process has mapped.
@@ -115,6 +117,7 @@ impl TaskStatus {
             capabilities: status.capeff,
             thread_count: status.threads,
             seccomp: status.seccomp.unwrap_or(0),
+            filters: field(text, "Seccomp_filters:").and_then(|count| count.trim().parse().ok()),
             shadow_stack: has_shadow_stack(text),
             virtual_bytes: status.vmsize.unwrap_or(0) << 10,
             locked_bytes: status.vmlck.unwrap_or(0) << 10,
@@ -127,10 +130,15 @@ impl TaskStatus {
     }
 }
 
-/// `x86_Thread_features: shstk wrss` (Linux 6.6); procfs does not know the line.
+/// A line that procfs does not know.
+fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
+}
+
+/// `x86_Thread_features: shstk wrss` (Linux 6.6).
 fn has_shadow_stack(status: &str) -> bool {
-    let line = status.lines().find_map(|line| line.strip_prefix("x86_Thread_features:"));
-    line.is_some_and(|features| features.split_whitespace().any(|feature| feature == "shstk"))
+    field(status, "x86_Thread_features:")
+        .is_some_and(|features| features.split_whitespace().any(|feature| feature == "shstk"))
 }
 
 /// The parts of a resident set that the kernel counts (proc_pid_status(5)).
@@ -261,6 +269,7 @@ mod tests {
         let status = TaskStatus::parse(&odd).unwrap();
         assert_eq!((status.state, status.tracer_pid, status.seccomp), (TaskState::Running, 0, 0));
         assert!(!status.shadow_stack);
+        assert_eq!(field("Seccomp:\t2\nSeccomp_filters:\t3\n", "Seccomp_filters:"), Some("\t3"));
         let with = TaskStatus::parse(&format!("{odd}x86_Thread_features:\twrss shstk \n")).unwrap();
         assert!(with.shadow_stack);
     }

@@ -61,6 +61,7 @@ mod tests {
             capabilities: 0,
             thread_count: 1,
             seccomp: 0,
+            filters: None,
             shadow_stack: false,
             virtual_bytes: 0,
             locked_bytes: 0,

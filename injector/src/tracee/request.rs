@@ -15,6 +15,8 @@ const GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
 const PEEKSIGINFO: libc::c_uint = 0x4209;
 /// `PTRACE_PEEKSIGINFO_SHARED`.
 const PEEK_SHARED: u32 = 1;
+/// `PTRACE_SECCOMP_GET_FILTER`.
+const SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
 /// `PTRACE_SETSIGMASK`.
 const SETSIGMASK: libc::c_uint = 0x420b;
 /// Bytes of the kernel's `sigset_t`.
@@ -192,6 +194,30 @@ pub fn rseq(tid: Tid) -> Result<Option<RseqArea>, TraceError> {
         Ok(_) => Ok(Some(RseqArea { addr: answer.pointer })),
         Err(TraceError::Request { errno: Errno::EIO | Errno::EINVAL, .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The instructions of the thread's seccomp filters, each in one word; `None` where they
+/// cannot be told: to whoever is under a filter or without CAP_SYS_ADMIN, by a kernel
+/// without CONFIG_CHECKPOINT_RESTORE, of a filter that was no classic one.
+pub fn seccomp_filters(tid: Tid) -> Result<Option<Vec<Vec<u64>>>, TraceError> {
+    const NAME: &str = "PTRACE_SECCOMP_GET_FILTER";
+    let mut filters = Vec::new();
+    loop {
+        let index = filters.len();
+        let get = |data| request(NAME, SECCOMP_GET_FILTER, tid, index, data);
+        let length = match get(ptr::null_mut()) {
+            Ok(length) => length as usize,
+            // No filter, no more filters.
+            Err(TraceError::Request { errno: Errno::EINVAL | Errno::ENOENT, .. }) => {
+                return Ok(Some(filters));
+            }
+            Err(error @ (TraceError::Gone(_) | TraceError::Refused(_))) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let mut words = vec![0u64; length];
+        get(words.as_mut_ptr().cast())?;
+        filters.push(words);
     }
 }
 

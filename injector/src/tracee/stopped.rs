@@ -4,6 +4,7 @@ use super::request::{self, RseqArea};
 use super::{Pause, Seized, TraceError, Tracer};
 use crate::arch::{Registers, restart};
 use crate::process::Tid;
+use crate::seccomp::{self, Filter};
 use std::marker::PhantomData;
 use std::time::Instant;
 
@@ -61,6 +62,12 @@ impl<'t> Stopped<'t> {
         request::rseq(self.tid)
     }
 
+    /// Its seccomp filters; `None` where we may not read them.
+    pub fn seccomp_filters(&self) -> Result<Option<Vec<Filter>>, TraceError> {
+        let filters = request::seccomp_filters(self.tid)?;
+        Ok(filters.map(|filters| filters.into_iter().map(Filter).collect()))
+    }
+
     /// Lets it run, still traced.
     pub fn resume(mut self) -> Result<(Seized<'t>, Pause), TraceError> {
         request::resume(self.tid, 0)?;
@@ -76,9 +83,16 @@ impl<'t> Stopped<'t> {
     }
 
     /// A wait without limit that the kernel would let return EINTR, only because of this
-    /// stop, begins anew. Not if a signal is to be handled: then EINTR is meant.
+    /// stop, begins anew. One that the kernel would go on with by a system call which a filter
+    /// of the thread forbids begins anew too, or returns EINTR. Not anew if a signal is to be handled: then EINTR is meant.
     fn go_on_waiting(&mut self) -> Result<(), TraceError> {
-        let Some(registers) = restart::uninterrupted(&self.registers()?) else { return Ok(()) };
+        let registers = self.registers()?;
+        if let Some(registers) = restart::interrupted(&registers)
+            && !seccomp::may_restart(self)
+        {
+            return self.set_registers(registers);
+        }
+        let Some(registers) = restart::uninterrupted(&registers) else { return Ok(()) };
         match self.pending_signals()? & !self.signal_mask()? {
             0 => self.set_registers(registers),
             _ => Ok(()),

@@ -27,6 +27,12 @@ impl MemoryWriter {
         self.file.write_all_at(bytes, addr)
     }
 
+    /// Whether that memory is no more. Nothing is at address 0, so a read there fails as long
+    /// as there is memory at all (mem_rw in fs/proc/base.c, Linux 6.12).
+    pub fn is_gone(&self) -> bool {
+        matches!(self.file.read_at(&mut [0], 0), Ok(0))
+    }
+
     /// The open `/proc/PID/mem`.
     pub fn file(&self) -> &File {
         &self.file

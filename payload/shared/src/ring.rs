@@ -60,10 +60,16 @@ pub struct Header {
     owner_rest: [u32; 15],
     /// Ticks at the attacher's latest look at the ring.
     pub heartbeat: AtomicU64,
-    heartbeat_rest: [u64; 7],
+    /// Raised by the attacher after each chunk that it has freed; never 0.
+    pub freed: AtomicU64,
+    heartbeat_rest: [u64; 6],
     /// Where to look for a free chunk next.
     pub cursor: AtomicU32,
-    cursor_rest: [u32; 15],
+    cursor_pad: u32,
+    /// What [`Header::freed`] was before the latest search that found no chunk: while it is
+    /// the same, no search is needed.
+    pub exhausted: AtomicU64,
+    cursor_rest: [u32; 12],
     /// Where the processors' clocks cannot be trusted: the time in ns, as the attacher
     /// sets it every few ms, plus one for each moment asked for since.
     pub sequence: AtomicU64,

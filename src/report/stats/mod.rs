@@ -12,6 +12,7 @@ use super::Format;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
 use super::resident::{self, ResidentReport};
+use super::units::{duration, plural};
 use crate::analysis::{Bin, Gap, Site, Stats};
 use crate::capture::Reader;
 use crate::model::{Effect, EndReason, Kind, Losses, Metadata, Note, StackId, Tick};
@@ -151,6 +152,33 @@ impl<'a> StatsReport<'a> {
 
     fn gaps(&self) -> &[Gap] {
         self.stats.gaps.all()
+    }
+
+    /// The longest gaps, in the order of time.
+    fn longest_gaps(&self, most: usize) -> Vec<Gap> {
+        let mut gaps = self.gaps().to_vec();
+        gaps.sort_by_key(|gap| std::cmp::Reverse(gap.to.0.saturating_sub(gap.from.0)));
+        gaps.truncate(most);
+        gaps.sort_by_key(|gap| gap.from);
+        gaps
+    }
+
+    /// When, how long, how many.
+    fn tell_gap(&self, gap: &Gap) -> String {
+        let [from, to] = [gap.from, gap.to].map(|at| self.nanos(at));
+        format!(
+            "{} from {} to {}: {} and {} missing",
+            duration(to - from),
+            duration(from),
+            duration(to),
+            plural(gap.allocations, "allocation"),
+            plural(gap.frees, "free")
+        )
+    }
+
+    /// Frees that are missing and were not found out by a new allocation at their address.
+    fn unproven_lost_frees(&self) -> u64 {
+        self.losses.frees.saturating_sub(self.stats.live.lost_frees())
     }
 
     fn nanos(&self, at: Tick) -> u64 {

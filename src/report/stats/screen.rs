@@ -32,19 +32,14 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 
 fn head(report: &StatsReport<'_>) -> Vec<String> {
     let metadata = report.metadata;
-    let lost = report.lost_events();
-    let is_whole = lost == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
+    let is_whole =
+        report.lost_events() == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
     let complete = match is_whole {
         true => format!("Complete: {}, nothing lost", plural(report.stats.events(), "event")),
-        false => format!(
-            "INCOMPLETE: {} and {} lost in {}, {} damaged",
-            plural(report.stats.events(), "event"),
-            count(lost),
-            plural(report.gaps().len() as u64, "gap"),
-            plural(report.damaged_chunks, "chunk")
-        ),
+        false => format!("INCOMPLETE: {}", missing(report)),
     };
-    vec![
+    let pause = format!("longest pause {}", duration(report.longest_pause_us.saturating_mul(1000)));
+    let mut lines = vec![
         format!("pid {}: {}", metadata.pid, Plain(&metadata.command_line.join(" "))),
         format!(
             "  Python {} on {}, recorded for {}; ended: {}",
@@ -53,8 +48,27 @@ fn head(report: &StatsReport<'_>) -> Vec<String> {
             duration(report.duration_ns),
             report.end_reason.name().replace('_', " ")
         ),
-        format!("  {complete}; longest pause {}", duration(report.longest_pause_us.saturating_mul(1000))),
-    ]
+    ];
+    let both = format!("  {complete}; {pause}");
+    match both.chars().count() <= WIDTH {
+        true => lines.push(both),
+        false => lines.extend([format!("  {complete};"), format!("  {pause}")]),
+    }
+    lines
+}
+
+/// What is recorded, and what is not.
+fn missing(report: &StatsReport<'_>) -> String {
+    let lost = report.lost_events();
+    let mut text = format!("{} and {} lost", plural(report.stats.events(), "event"), count(lost));
+    for (value, thing, text_of) in
+        [(report.gaps().len() as u64, "gap", " in "), (report.damaged_chunks, "damaged chunk", ", ")]
+    {
+        if value > 0 {
+            text += &format!("{text_of}{}", plural(value, thing));
+        }
+    }
+    text
 }
 
 fn resident(report: &StatsReport<'_>) -> Vec<String> {
@@ -196,7 +210,12 @@ fn churn(report: &StatsReport<'_>) -> Vec<String> {
 }
 
 fn notes(report: &StatsReport<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
+    let gaps = report.longest_gaps(1);
+    let mut lines: Vec<_> = gaps.iter().map(|gap| format!("Longest gap: {}", report.tell_gap(gap))).collect();
+    if report.unproven_lost_frees() > 0 {
+        let frees = plural(report.unproven_lost_frees(), "free");
+        lines.push(format!("{frees} missing: what is shown as still held may be freed"));
+    }
     if let Some(text) = small_objects::seen_only_as(report.metadata) {
         lines.extend([text.to_owned(), small_objects::REMEDY.to_owned()]);
     }

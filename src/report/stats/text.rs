@@ -13,6 +13,8 @@ use crate::report::units::{bytes, count, duration, plural};
 
 /// Frames shown of a stack at the peak.
 const FRAMES: usize = 8;
+/// Gaps shown, the longest.
+const GAPS: usize = 5;
 /// Notes shown of each capture.
 const NOTES: usize = 20;
 const BAR_WIDTH: u64 = 32;
@@ -96,7 +98,12 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
             plural(report.damaged_chunks, "chunk")
         )?,
     }
+    for gap in report.longest_gaps(GAPS) {
+        writeln!(out, "  gap: {}", report.tell_gap(&gap))?;
+    }
     for (value, thing, text) in [
+        (report.unproven_lost_frees(), "free", "missing: what is shown as held may be freed"),
+        (report.losses.unwritten, "event", "missing at the end: the disk was full"),
         (report.losses.truncated_stacks, "stack", "cut at the root"),
         (report.losses.unreadable_stacks, "stack", "that could not be read"),
         (report.unresolved_codes as u64, "function", "without a description"),

@@ -4,6 +4,13 @@ use super::{Target, within};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where this process is in the hierarchy of a controller, "" for version 2.
+fn own_path(controller: &str) -> Option<String> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut lines = groups.lines().map(|line| line.splitn(3, ':'));
+    lines.find_map(|mut parts| (parts.nth(1)? == controller).then(|| parts.next().map(str::to_owned))?)
+}
+
 /// A new group, removed when dropped: drop the target before.
 pub struct ControlGroup {
     dir: PathBuf,
@@ -14,27 +21,33 @@ impl ControlGroup {
     /// Makes a group of `controller` (`memory` or `freezer`) beside the test's own;
     /// `None` where that is not possible.
     pub fn new(controller: &str, name: &str) -> Option<ControlGroup> {
-        let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-        let path = |wanted: &str| {
-            let mut lines = own.lines().map(|line| line.splitn(3, ':'));
-            lines.find_map(|mut parts| (parts.nth(1)? == wanted).then(|| parts.next().map(str::to_owned))?)
-        };
-        let (root, own, is_unified) = match path(controller) {
-            Some(own) => (format!("/sys/fs/cgroup/{controller}"), own, false),
-            None => ("/sys/fs/cgroup".to_owned(), path("")?, true),
-        };
+        match own_path(controller) {
+            Some(own) => {
+                let file = if controller == "memory" { "memory.limit_in_bytes" } else { "freezer.state" };
+                ControlGroup::make(&format!("/sys/fs/cgroup/{controller}"), &own, false, name, file)
+            }
+            None => {
+                let file = if controller == "memory" { "memory.max" } else { "cgroup.freeze" };
+                ControlGroup::make("/sys/fs/cgroup", &own_path("")?, true, name, file)
+            }
+        }
+    }
+
+    /// Makes a group of version 2, which can freeze without a controller.
+    pub fn unified(name: &str) -> Option<ControlGroup> {
+        let beside_version_1 = "/sys/fs/cgroup/unified";
+        let root = if Path::new(beside_version_1).exists() { beside_version_1 } else { "/sys/fs/cgroup" };
+        ControlGroup::make(root, &own_path("")?, true, &format!("v2-{name}"), "cgroup.freeze")
+    }
+
+    /// `file` must be in a group that is good for anything.
+    fn make(root: &str, own: &str, is_unified: bool, name: &str, file: &str) -> Option<ControlGroup> {
         let name = format!("prof-test-{name}-{}", std::process::id());
         // A container may show its own group as the root.
-        let own = Path::new(&root).join(own.trim_start_matches('/'));
+        let own = Path::new(root).join(own.trim_start_matches('/'));
         let parent = if own.exists() { own } else { PathBuf::from(root) };
         let group = ControlGroup { dir: parent.join(name), is_unified };
         std::fs::create_dir(&group.dir).ok()?;
-        let file = match (controller, is_unified) {
-            ("memory", false) => "memory.limit_in_bytes",
-            ("memory", true) => "memory.max",
-            (_, false) => "freezer.state",
-            (_, true) => "cgroup.freeze",
-        };
         group.dir.join(file).exists().then_some(group)
     }
 

@@ -32,7 +32,7 @@ pub fn arena_library() -> &'static Path {
 /// The C half of the workloads.
 pub fn hostile_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("hostile", &["storms.c", "registers.c", "waits.c"]))
+    BUILT.get_or_init(|| build("hostile", &["storms.c", "registers.c", "waits.c", "counts.c"]))
 }
 
 /// An allocator that signal handlers may use, to be preloaded.

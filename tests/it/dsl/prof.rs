@@ -24,12 +24,13 @@ pub fn binary() -> PathBuf {
 /// Prepares `prof` with these arguments.
 pub fn prof(args: &[&str]) -> Prof {
     let args = args.iter().map(|&arg| arg.to_owned()).collect();
-    Prof { args, dir: None, envs: Vec::new(), is_on_terminal: false }
+    Prof { args, under: Vec::new(), dir: None, envs: Vec::new(), is_on_terminal: false }
 }
 
 /// `prof` before it starts.
 pub struct Prof {
     args: Vec<String>,
+    under: Vec<String>,
     dir: Option<PathBuf>,
     envs: Vec<(String, String)>,
     is_on_terminal: bool,
@@ -39,6 +40,12 @@ impl Prof {
     /// Has it talk to a terminal.
     pub fn on_terminal(mut self) -> Self {
         self.is_on_terminal = true;
+        self
+    }
+
+    /// Starts it through another command, which must end in an exec of it.
+    pub fn under(mut self, command: &[&str]) -> Self {
+        self.under = command.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -77,8 +84,11 @@ impl Prof {
     /// Starts it.
     #[track_caller]
     pub fn spawn(self) -> Recording {
-        let mut command = Command::new(binary());
-        command.args(&self.args).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.envs);
+        let mut words = self.under;
+        words.push(binary().display().to_string());
+        words.extend(self.args.iter().cloned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.envs);
         if let Some(dir) = self.dir {
             command.current_dir(dir);
         }

@@ -8,6 +8,7 @@ from .base import Checked, OneThread
 
 libc = ctypes.CDLL(None)
 CURRENT_AND_FUTURE = 3
+FUTURE = 2
 MIB = 1 << 20
 
 
@@ -69,6 +70,15 @@ class locked(Limited):
     def __init__(self):
         super().__init__()
         assert libc.mlockall(CURRENT_AND_FUTURE) == 0
+
+
+class little_locked(Limited):
+    """What it will map is locked, and it may lock only so many MiB."""
+
+    def __init__(self, most):
+        super().__init__()
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (int(most) * MIB, int(most) * MIB))
+        assert libc.mlockall(FUTURE) == 0
 
 
 class little_memory(Limited):

@@ -50,6 +50,13 @@ pub fn resumed(registers: &Registers) -> Registers {
     }
 }
 
+/// For a thread whose wait the kernel would go on with by `restart_syscall`: registers with
+/// which it does not, but begins anew or returns EINTR.
+pub fn interrupted(registers: &Registers) -> Option<Registers> {
+    let is_waiting = registers.orig_rax as i64 >= 0 && registers.rax as i64 == ERESTART_RESTARTBLOCK;
+    is_waiting.then(|| Registers { orig_rax: u64::MAX, ..resumed(registers) })
+}
+
 /// For a thread that is let go as it was found: the registers with which its wait goes
 /// on, if the kernel would let it return EINTR.
 pub fn uninterrupted(registers: &Registers) -> Option<Registers> {
