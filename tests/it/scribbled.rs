@@ -7,8 +7,9 @@ use std::path::Path;
 
 /// What `prof` may hold: the ring, its queue, the figures and itself.
 const MEMORY: u64 = 400 << 20;
-/// What a second of noise may add to a capture.
-const CAPTURE: u64 = 4 << 20;
+/// What such a recording may write: what two threads allocate meanwhile. Noise that is not
+/// kept out makes twice as much.
+const CAPTURE: u64 = 32 << 20;
 const DURATION: &str = "1.5";
 
 fn attach(target: &Target, file: &Path) -> Recording {
