@@ -192,7 +192,5 @@ fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Plac
     let start = end - N;
     // SAFETY: both arrays have `CAPACITY` elements. What is safe would test for null
     // where nothing can be null.
-    unsafe {
-        Some((&*cache.places.as_ptr().add(start).cast(), &*cache.names.as_ptr().add(start).cast()))
-    }
+    unsafe { Some((&*cache.places.as_ptr().add(start).cast(), &*cache.names.as_ptr().add(start).cast())) }
 }
