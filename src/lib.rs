@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod capture;
 pub mod cli;
 pub mod cpython;
+pub mod explore;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 pub mod inspect;

@@ -9,6 +9,7 @@ pub mod barrier;
 pub mod call;
 pub mod detour;
 pub mod failpoint;
+pub mod launch;
 pub mod memfd;
 pub mod preflight;
 pub mod process;

@@ -4,6 +4,7 @@
 //! `committed`. The last eighth of a chunk is kept for frees: when no chunk is
 //! free, allocations are dropped first, for a lost free looks like a leak.
 
+use crate::follow;
 use crate::machine;
 use crate::memory::load;
 use crate::thread;
@@ -55,11 +56,17 @@ fn is_held(region: &Region, slot: &ThreadSlot) -> bool {
     index != ABSENT && chunk_header(region, index).state.load(Relaxed) == ring::state(ring::OPEN, tid)
 }
 
+/// Whether a record of `need` bytes can be appended as it is.
+#[inline(always)]
+pub fn has_room(region: &Region, slot: &ThreadSlot, need: u32) -> bool {
+    slot.written.get() + need <= slot.limit.get() && is_held(region, slot)
+}
+
 /// Room for a record of `need` bytes, in this chunk or a new one; a new one makes
 /// the thread's wire state empty. `None`: no room, the event is to be dropped.
 #[inline(always)]
 pub fn reserve(region: &Region, slot: &ThreadSlot, need: u32, purpose: Purpose) -> Option<()> {
-    if slot.written.get() + need <= slot.limit.get() && is_held(region, slot) {
+    if has_room(region, slot, need) {
         return Some(());
     }
     renew(region, slot, need, purpose)
@@ -160,6 +167,7 @@ fn search(region: &Region, slot: &ThreadSlot, tid: u32) -> Option<u32> {
         {
             ring.cursor.store(index.wrapping_add(1), Relaxed);
             chunk.slot.store(thread::index(region, slot) as u32, Relaxed);
+            chunk.pid.store(region.own_pid.load(Relaxed), Relaxed);
             return Some(index);
         }
     }
@@ -202,7 +210,11 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
     let ticks = slot.began.get();
     let sequence = slot.chunks.get();
     slot.chunks.set(sequence + 1);
-    append(region, slot, |encoder| encoder.origin(slot.serial.get(), tid, sequence, ticks));
+    let (thread, process) = (slot.serial.get(), follow::process(region));
+    append(region, slot, |encoder| match process.number {
+        0 => encoder.origin(thread, tid, sequence, ticks),
+        _ => encoder.origin_of_child(process, thread, tid, sequence, ticks),
+    });
 }
 
 fn report_losses(region: &Region, slot: &ThreadSlot) {
@@ -278,6 +290,6 @@ pub fn lose(region: &Region, slot: &ThreadSlot, purpose: Purpose) {
 /// Whether an attacher holds the ring: not one that died, which the kernel marks,
 /// nor one that let go of it (0).
 #[inline(always)]
-fn has_owner(region: &Region) -> bool {
+pub fn has_owner(region: &Region) -> bool {
     header(region).owner.load(Acquire).wrapping_sub(1) < ring::OWNER_DIED - 1
 }

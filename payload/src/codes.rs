@@ -38,7 +38,7 @@ pub fn lookup(region: &Region, code: u64) -> u32 {
 pub fn identify(region: &Region, thread: &ThreadSlot, code: u64) -> Option<u32> {
     match lookup(region, code) {
         0 => {
-            let id = region.next_code.fetch_add(1, Relaxed);
+            let id = chunk::header(region).next.code.fetch_add(1, Relaxed);
             describe(region, thread, id, code)?;
             publish(region, code, id);
             Some(id)

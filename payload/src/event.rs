@@ -7,6 +7,7 @@
 //! stack than the forgotten one and overtakes it.
 
 use crate::chunk::{self, Purpose};
+use crate::follow;
 use crate::machine;
 use crate::walk::{self, Frames};
 use crate::{stack, thread};
@@ -30,14 +31,14 @@ impl Event {
     /// Begins an event; `None` if this call is to pass through unrecorded.
     #[inline(always)]
     pub fn begin(entry: &Entry) -> Option<Event> {
-        if !chunk::is_open_at(entry.region) {
+        if !chunk::is_open_at(entry.region) && !follow::begins(entry.region) {
             return None;
         }
         // SAFETY: an entry names the region that it lies in.
         let region = unsafe { &*(entry.region as *const Region) };
         let slot = thread::find(region)?;
         let now_inside = slot.inside.load(Relaxed);
-        if now_inside != inside::OUT && !overtake(region, slot, now_inside) {
+        if now_inside != inside::OUT && !overtake(region, slot, now_inside, entry.kind) {
             return None;
         }
         slot.entry_sp.set(machine::stack_pointer());
@@ -87,6 +88,33 @@ impl Event {
         machine::tick(self.region, chunk::header(self.region), machine::stamp_after)
     }
 
+    /// [`Event::before`], of a function that only the holder of the interpreter's lock calls.
+    #[inline(always)]
+    pub fn before_in_turn(&self) -> u64 {
+        self.takes_turn();
+        self.before()
+    }
+
+    /// [`Event::after`], of such a function. Moments of one thread need no order but that of
+    /// its records: the counter need not wait for what is before it, unless the block may come
+    /// from another thread, which had the lock last, or freed it to libc without.
+    #[inline(always)]
+    pub fn after_in_turn(&self) -> u64 {
+        let is_from_libc = self.slot.nested.get() == self.turn;
+        if self.takes_turn() || is_from_libc { self.after() } else { self.before() }
+    }
+
+    /// Whether another thread made the last event under the interpreter's lock.
+    #[inline(always)]
+    fn takes_turn(&self) -> bool {
+        let (last, own) = (&self.region.last_in_turn, self.slot.serial.get());
+        let is_another = last.load(Relaxed) != own;
+        if is_another {
+            last.store(own, Relaxed);
+        }
+        is_another
+    }
+
     /// Whether `realloc(p, 0)` gave `p` back although it returned null.
     #[inline(always)]
     pub fn zero_frees(&self) -> bool {
@@ -119,7 +147,17 @@ impl Event {
     fn stacked(&self, kind: Kind, write: impl Fn(&mut Encoder)) -> Option<()> {
         let (region, slot) = (self.region, self.slot);
         let mut frames = Frames::of(region, slot);
-        walk::update(region, slot, &mut frames);
+        if walk::update(region, slot, &mut frames)
+            && let Some(top) = stack::Top::of(region, slot, &frames)
+        {
+            self.append(|encoder| {
+                top.write(encoder);
+                encoder.tag(kind);
+                write(encoder);
+                top.remember(slot);
+            });
+            return Some(());
+        }
         if slot.is_sent.get() != 0 {
             chunk::reserve(region, slot, EVENT_MAX as u32, Purpose::Allocation)?;
         }
@@ -136,7 +174,7 @@ impl Event {
     }
 
     /// Appends one record and publishes it, unless this hook was overtaken, or runs on
-    /// in a forked child: that does not touch the ring, its chunk is the parent's.
+    /// in a forked child: that publishes nothing, its chunk is the parent's.
     #[inline(always)]
     fn append(&self, write: impl FnOnce(&mut Encoder)) {
         if self.is_current() {
@@ -178,18 +216,44 @@ impl Drop for Event {
     }
 }
 
-/// Decides what a hook inside another means. `true`: the other one is gone.
+/// Decides what a hook of `kind` inside another means. `true`: the other one is gone.
 #[cold]
 #[inline(never)]
-fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32) -> bool {
-    if is_abandoned(slot.entry_sp.get(), machine::stack_pointer()) {
+fn overtake(region: &Region, slot: &ThreadSlot, now_inside: u32, kind: u8) -> bool {
+    let (entry, now) = (slot.entry_sp.get(), machine::stack_pointer());
+    if is_abandoned(entry, now) {
         forget(region, slot);
         return true;
     }
-    if now_inside == inside::RECORDING {
+    let is_handler = now_inside == inside::RECORDING || is_far(region, entry.wrapping_sub(now), kind);
+    if is_handler {
         chunk::header(region).losses.nested.fetch_add(1, Relaxed);
+    } else {
+        slot.nested.set(slot.turn.get());
     }
     false
+}
+
+/// Whether a hook of this thread writes a record, interrupted by a signal handler; such an event
+/// of the handler's is counted.
+pub fn is_interrupted(region: &Region) -> bool {
+    let now = machine::stack_pointer();
+    let is_writing = thread::own(region).is_some_and(|slot| {
+        slot.inside.load(Relaxed) == inside::RECORDING && !is_abandoned(slot.entry_sp.get(), now)
+    });
+    if is_writing {
+        chunk::header(region).losses.nested.fetch_add(1, Relaxed);
+    }
+    is_writing
+}
+
+/// Whether a hook that is `distance` below another, which runs the hooked function, is a
+/// signal handler's: the kernel's frame lies between them, or it is on another stack. What
+/// that function calls itself is nearer, but for mappings: allocators make those from deep
+/// below.
+fn is_far(region: &Region, distance: u64, kind: u8) -> bool {
+    let is_mapping = (Kind::Mmap as u8..=Kind::PymallocArena as u8).contains(&kind);
+    !is_mapping && distance >= u64::from(region.signal_frame_bytes)
 }
 
 /// Whether the frame that was at `entry` is gone, seen from `now`: left by a jump out

@@ -33,6 +33,7 @@ pub fn is_finalizing(word: u64) -> bool {
 pub struct Fields<const POINTER: bool> {
     finalizing: u64,
     code: u64,
+    code_mask: u64,
     previous: u64,
     ip: u64,
     owner: u32,
@@ -46,6 +47,7 @@ impl<const POINTER: bool> Fields<POINTER> {
         Fields {
             finalizing: offsets.finalizing,
             code: u64::from(offsets.frame_code),
+            code_mask: offsets.frame_code_mask,
             previous: u64::from(offsets.frame_previous),
             ip: u64::from(offsets.frame_ip),
             owner: offsets.frame_owner,
@@ -150,7 +152,7 @@ impl<const POINTER: bool> Fields<POINTER> {
     #[inline(always)]
     pub unsafe fn code(&self, addr: u64) -> u64 {
         // SAFETY: as above.
-        unsafe { load(addr + self.code) }
+        unsafe { load::<u64>(addr + self.code) & self.code_mask }
     }
 
     /// Its raw instruction field.
@@ -175,7 +177,7 @@ impl<const POINTER: bool> Fields<POINTER> {
         unsafe {
             let (code, ip) = (self.code(addr), self.ip(addr));
             let is_hidden =
-                self.owner != ABSENT && load::<u8>(addr + u64::from(self.owner)) == self.hidden_owner;
+                self.owner != ABSENT && load::<u8>(addr + u64::from(self.owner)) >= self.hidden_owner;
             let is_code = || is_plausible(code) && load::<u64>(code + OBJECT_TYPE) == self.code_type;
             let id = if is_hidden { HIDDEN } else { 0 };
             (is_hidden || is_code()).then_some((Place { addr, ip }, Name { code, id, visible: 0 }))
@@ -185,7 +187,7 @@ impl<const POINTER: bool> Fields<POINTER> {
 
 /// The `N` remembered frames below `end`, if there are so many.
 #[inline(always)]
-fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Place; N], &[Name; N])> {
+pub fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Place; N], &[Name; N])> {
     if end < N || end > CAPACITY {
         return None;
     }

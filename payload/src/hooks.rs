@@ -15,7 +15,7 @@ use prof_shared::region::Entry;
 /// Declares hooks whose result is a new block, or null. CPython's own functions have
 /// a context in front (`PyMemAllocatorEx`).
 macro_rules! allocation {
-    ($($name:ident($($argument:ident),+) = $kind:ident of $size:expr;)+) => {$(
+    ($($name:ident($($argument:ident),+) = $kind:ident of $size:expr, $after:ident;)+) => {$(
         /// # Safety
         /// Called by the island in place of the function of the same name.
         #[unsafe(no_mangle)]
@@ -25,7 +25,7 @@ macro_rules! allocation {
             let Some(event) = Event::begin(entry) else { return original($($argument),+) };
             let addr = event.call(|| original($($argument),+));
             if addr != 0 {
-                let ticks = event.after();
+                let ticks = event.$after();
                 event.allocated(Kind::$kind, ticks, block(ticks, addr, $size));
             }
             addr
@@ -35,18 +35,18 @@ macro_rules! allocation {
 }
 
 allocation! {
-    prof_malloc(size) = Malloc of size;
-    prof_calloc(count, size) = Calloc of count.wrapping_mul(size);
-    prof_aligned_alloc(alignment, size) = AlignedAlloc of size;
-    prof_memalign(alignment, size) = Memalign of size;
-    prof_valloc(size) = Valloc of size;
-    prof_pvalloc(size) = Pvalloc of size;
-    prof_raw_malloc(context, size) = RawMalloc of size;
-    prof_raw_calloc(context, count, size) = RawCalloc of count.wrapping_mul(size);
-    prof_mem_malloc(context, size) = MemMalloc of size;
-    prof_mem_calloc(context, count, size) = MemCalloc of count.wrapping_mul(size);
-    prof_object_malloc(context, size) = ObjectMalloc of size;
-    prof_object_calloc(context, count, size) = ObjectCalloc of count.wrapping_mul(size);
+    prof_malloc(size) = Malloc of size, after;
+    prof_calloc(count, size) = Calloc of count.wrapping_mul(size), after;
+    prof_aligned_alloc(alignment, size) = AlignedAlloc of size, after;
+    prof_memalign(alignment, size) = Memalign of size, after;
+    prof_valloc(size) = Valloc of size, after;
+    prof_pvalloc(size) = Pvalloc of size, after;
+    prof_raw_malloc(context, size) = RawMalloc of size, after;
+    prof_raw_calloc(context, count, size) = RawCalloc of count.wrapping_mul(size), after;
+    prof_mem_malloc(context, size) = MemMalloc of size, after_in_turn;
+    prof_mem_calloc(context, count, size) = MemCalloc of count.wrapping_mul(size), after_in_turn;
+    prof_object_malloc(context, size) = ObjectMalloc of size, after_in_turn;
+    prof_object_calloc(context, count, size) = ObjectCalloc of count.wrapping_mul(size), after_in_turn;
 }
 
 /// The fields of a new block. One function for all, so that what records them
@@ -117,7 +117,7 @@ fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size
 /// Declares hooks for CPython's `realloc` functions. They never free: to them 0 bytes
 /// are 1.
 macro_rules! reallocation {
-    ($($name:ident = $kind:ident;)+) => {$(
+    ($($name:ident = $kind:ident, $before:ident;)+) => {$(
         /// # Safety
         /// Called in place of the function that a table of CPython's held.
         #[unsafe(no_mangle)]
@@ -125,7 +125,7 @@ macro_rules! reallocation {
             // SAFETY: that function.
             let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
             let Some(event) = Event::begin(entry) else { return original(context, old, size) };
-            let before = event.before();
+            let before = event.$before();
             let addr = event.call(|| original(context, old, size));
             if addr != 0 {
                 reallocated(&event, Kind::$kind, before, old, addr, size);
@@ -136,9 +136,9 @@ macro_rules! reallocation {
 }
 
 reallocation! {
-    prof_raw_realloc = RawRealloc;
-    prof_mem_realloc = MemRealloc;
-    prof_object_realloc = ObjectRealloc;
+    prof_raw_realloc = RawRealloc, before;
+    prof_mem_realloc = MemRealloc, before_in_turn;
+    prof_object_realloc = ObjectRealloc, before_in_turn;
 }
 
 #[inline(never)]
@@ -150,7 +150,7 @@ fn gave_back(event: &Event, kind: Kind, ticks: u64, addr: u64) {
 
 /// Declares hooks that give the block `addr` back.
 macro_rules! release {
-    ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident;)+) => {$(
+    ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident, $before:ident;)+) => {$(
         /// # Safety
         /// Called in place of the function of the same name.
         #[unsafe(no_mangle)]
@@ -158,7 +158,7 @@ macro_rules! release {
             // SAFETY: that function.
             let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
             if $addr != 0 && let Some(event) = Event::begin(entry) {
-                gave_back(&event, Kind::$kind, event.before(), $addr);
+                gave_back(&event, Kind::$kind, event.$before(), $addr);
                 event.call(|| original($($argument),+));
             } else {
                 original($($argument),+);
@@ -201,11 +201,11 @@ unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
 }
 
 release! {
-    prof_free_sized(addr, size) = Free of addr;
-    prof_free_aligned_sized(addr, alignment, size) = Free of addr;
-    prof_raw_free(context, addr) = RawFree of addr;
-    prof_mem_free(context, addr) = MemFree of addr;
-    prof_object_free(context, addr) = ObjectFree of addr;
+    prof_free_sized(addr, size) = Free of addr, before;
+    prof_free_aligned_sized(addr, alignment, size) = Free of addr, before;
+    prof_raw_free(context, addr) = RawFree of addr, before;
+    prof_mem_free(context, addr) = MemFree of addr, before_in_turn;
+    prof_object_free(context, addr) = ObjectFree of addr, before_in_turn;
 }
 
 /// # Safety

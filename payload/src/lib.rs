@@ -19,10 +19,12 @@
 mod chunk;
 mod codes;
 mod event;
+mod follow;
 mod frame;
 mod hooks;
 mod machine;
 mod memory;
+mod near;
 mod rewalk;
 mod stack;
 mod thread;

@@ -11,9 +11,13 @@
 use crate::chunk::{self, Purpose};
 use crate::codes;
 use crate::walk::Frames;
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, STACK_MAX, TRUNCATED};
 use prof_shared::region::{HIDDEN, Region, ThreadSlot, ip_form};
+
+/// So many frames are sent without a plan.
+const FEW: u32 = 8;
 
 /// The difference that is to be sent.
 struct Difference {
@@ -29,10 +33,78 @@ struct Difference {
     shortened: bool,
 }
 
+/// The frame on top, at another instruction than the decoder thinks: the usual difference.
+pub struct Top {
+    id: u32,
+    offset: i32,
+    depth: u32,
+}
+
+impl Top {
+    /// `None` if it is not shown, or the chunk has no room for it and an event.
+    #[inline(always)]
+    pub fn of(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Option<Top> {
+        let depth = slot.depth.get();
+        let index = depth.wrapping_sub(1) as usize;
+        let id = frames.name(index).id;
+        let is_shown = id != 0 && id != HIDDEN;
+        let offset = instruction_offset(region, frames, index);
+        let need = HEAD + FRAME_MAX as u32;
+        (is_shown && chunk::has_room(region, slot, need)).then_some(Top { id, offset, depth })
+    }
+
+    /// Takes it off and puts it on again.
+    #[inline(always)]
+    pub fn write(&self, encoder: &mut Encoder) {
+        encoder.stack(1, 1);
+        encoder.frame(self.id, self.offset);
+    }
+
+    /// The decoder has the whole stack again.
+    #[inline(always)]
+    pub fn remember(&self, slot: &ThreadSlot) {
+        slot.sent.set(self.depth);
+        slot.is_sent.set(1);
+    }
+}
+
 /// Writes what the decoder's stack lacks, and leaves room for an event. `None`: there is
 /// no room. `Some(false)`: the chunk must not be touched any more.
 #[inline(never)]
 pub fn send(
+    region: &Region,
+    slot: &ThreadSlot,
+    frames: &mut Frames,
+    is_current: impl Fn() -> bool,
+) -> Option<bool> {
+    let (from, depth) = (slot.sent.get(), slot.depth.get());
+    let is_cut = slot.truncated.get() | slot.wire_truncated.get() != 0;
+    if is_cut || depth.wrapping_sub(from) > FEW || !are_known(region, slot, frames) {
+        return send_any(region, slot, frames, is_current);
+    }
+    let kept = frames.visible(from);
+    let pushes = frames.visible(depth) - kept;
+    if !chunk::has_room(region, slot, HEAD + pushes * FRAME_MAX as u32) {
+        return send_any(region, slot, frames, is_current);
+    }
+    if !is_current() {
+        return Some(false);
+    }
+    let pops = slot.wire_depth.get().saturating_sub(kept);
+    chunk::append(region, slot, |encoder| {
+        encoder.stack(pops, pushes);
+        put_frames(region, frames, from..depth, encoder);
+    });
+    slot.wire_depth.set(kept + pushes);
+    slot.sent.set(depth);
+    slot.is_sent.set(1);
+    Some(true)
+}
+
+/// The same of any stack.
+#[cold]
+#[inline(never)]
+fn send_any(
     region: &Region,
     slot: &ThreadSlot,
     frames: &mut Frames,
@@ -54,6 +126,31 @@ pub fn send(
     }
     difference.remember(slot);
     Some(true)
+}
+
+/// Whether every frame that is to be sent has a code id, or its code is known.
+#[inline(always)]
+fn are_known(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> bool {
+    for index in slot.sent.get()..slot.depth.get() {
+        let name = frames.name_mut(index as usize);
+        if name.id == 0 {
+            name.id = codes::lookup(region, name.code);
+        }
+        if name.id == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn put_frames(region: &Region, frames: &Frames, range: Range<u32>, encoder: &mut Encoder) {
+    for index in range {
+        let id = frames.name(index as usize).id;
+        if id != HIDDEN {
+            encoder.frame(id, instruction_offset(region, frames, index as usize));
+        }
+    }
 }
 
 /// Gives every frame that is to be sent its code id, describing new ones.
@@ -143,12 +240,7 @@ impl Difference {
         if self.push_cut {
             encoder.frame(TRUNCATED, -1);
         }
-        for index in self.from..slot.depth.get() {
-            let id = frames.name(index as usize).id;
-            if id != HIDDEN {
-                encoder.frame(id, instruction_offset(region, frames, index as usize));
-            }
-        }
+        put_frames(region, frames, self.from..slot.depth.get(), encoder);
     }
 
     /// What the decoder has now. A stack that was cut to fit is sent anew next time.

@@ -52,7 +52,7 @@ fn take_over(region: &Region, pointer: u64, tid: u32) -> Option<&'static ThreadS
     for probe in 0..PROBES as u64 {
         let slot = nth(region, home(pointer).wrapping_add(probe));
         let (found, owner) = (slot.thread_pointer.load(Acquire), slot.owner.load(Acquire));
-        if owner == 0 || !machine::is_gone(region.own_pid, owner) {
+        if owner == 0 || !machine::is_gone(region.own_pid.load(Relaxed), owner) {
             continue;
         }
         // First nobody finds the slot by the dead thread's pointer any more, then it
@@ -67,12 +67,36 @@ fn take_over(region: &Region, pointer: u64, tid: u32) -> Option<&'static ThreadS
     None
 }
 
+/// The slot that the running thread had in the process that was forked.
+pub fn own(region: &Region) -> Option<&'static ThreadSlot> {
+    let pointer = machine::thread_pointer();
+    let mut slots = (0..PROBES as u64).map(|probe| nth(region, home(pointer).wrapping_add(probe)));
+    slots.find(|slot| slot.thread_pointer.load(Relaxed) == pointer)
+}
+
+/// Lets nobody find a slot any more: in a forked child, whose threads are others. Their
+/// chunks are the parent's. A hook that was interrupted by the fork's handler finds that
+/// it was overtaken.
+pub fn leave_all(region: &Region) {
+    for index in 0..u64::from(region.slot_count) {
+        let slot = nth(region, index);
+        if slot.thread_pointer.load(Relaxed) == 0 && slot.owner.load(Relaxed) == 0 {
+            continue;
+        }
+        chunk::close(slot);
+        walk::forget(slot);
+        slot.turn.set(slot.turn.get().wrapping_add(1));
+        slot.owner.store(0, Relaxed);
+        slot.thread_pointer.store(0, Relaxed);
+    }
+}
+
 /// Resets a slot that changed hands.
 fn begin(region: &Region, slot: &'static ThreadSlot, previous: u32) -> &'static ThreadSlot {
     if previous != 0 && slot.chunk.get() != ABSENT {
         chunk::hand_over(region, slot.chunk.get(), previous);
     }
-    slot.serial.set(region.next_thread.fetch_add(1, Relaxed));
+    slot.serial.set(chunk::header(region).next.thread.fetch_add(1, Relaxed));
     slot.inside.store(inside::OUT, Relaxed);
     for counter in [&slot.chunks, &slot.epoch, &slot.lost_allocations, &slot.lost_frees] {
         counter.set(0);

@@ -8,12 +8,12 @@
 //!          unchanged    │ gone             … ◄─ tail
 //! ```
 //!
-//! Nearly always nothing changed, and [`Fields::compare`] finds that out. What
-//! differs is for [`rewalk`].
+//! Mostly nothing changed, and [`Fields::compare`] finds that out, or the frame on top is at
+//! another instruction. What else differs is for [`near`].
 
 use crate::frame::{Fields, is_finalizing};
 use crate::memory::load;
-use crate::{chunk, codes, rewalk, thread};
+use crate::{chunk, codes, near, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use prof_shared::region::{
     ABSENT, FRAME_COUNT, FrameCache, HIDDEN, NOWHERE, Name, Place, PyOffsets, Region, SLOTS, Shape,
@@ -82,9 +82,10 @@ impl Frames {
 }
 
 /// Brings the remembered stack up to date. If anything changed it lowers `sent` to
-/// what did not, and takes `is_sent` back.
+/// what did not, and takes `is_sent` back. Whether the decoder lacks no more than where the
+/// frame on top is.
 #[inline(always)]
-pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
+pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> bool {
     let leaf = leaf(&region.offsets);
     // The codes of frames that live now cannot die meanwhile, so the order of this
     // and the comparison does not matter. But whoever sees a death sees the table
@@ -101,18 +102,28 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
 }
 
 #[inline(always)]
-fn update_as<const POINTER: bool>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64) {
+fn update_as<const POINTER: bool>(
+    region: &Region,
+    slot: &ThreadSlot,
+    frames: &mut Frames,
+    leaf: u64,
+) -> bool {
     let fields = Fields::<POINTER>::new(&region.offsets);
-    if move_on(&fields, frames, slot.depth.get() as usize, leaf) {
+    let has_moved = move_on(&fields, frames, slot.depth.get() as usize, leaf);
+    let is_only_move = has_moved && slot.is_sent.get() != 0;
+    if has_moved {
         slot.sent.set(slot.sent.get().min(slot.depth.get() - 1));
         slot.is_sent.set(0);
     }
     let meeting = fields.compare(frames.0, slot.depth.get() as usize, leaf, slot.below.get());
     if meeting.left > 0 || meeting.link != slot.below.get() {
-        rewalk::update::<POINTER>(region, slot, frames, meeting);
-    } else if slot.truncated.get() != 0 {
+        near::update::<POINTER>(region, slot, frames, meeting);
+        return false;
+    }
+    if slot.truncated.get() != 0 {
         chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
     }
+    is_only_move
 }
 
 /// Brings the frame on top up to date if it is the same one, elsewhere in its code, as it

@@ -9,11 +9,13 @@
     load           requests for a web service
     disturbance    how long an attach takes and who notices
     instructions   what an event costs in instructions, by `stepper`
+    reports        time and memory of reports of large captures
+    agreement      the same cases as both tools see them
     figures        medians and their intervals
     limits         what a recording may cost besides time
     runs           measurements beside the unprofiled one
     tables         Markdown
-    document       all of it, and docs/performance.md
+    document       all of it, and the parts of the documents
     machine        what all this ran on
     inside/        the programs that run in the target
 

@@ -7,15 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import disturbance, document, instructions, interpreter, machine, speed
+from . import agreement, disturbance, document, instructions, interpreter, machine, reports, speed
 from .process import Failure
 from .tools import FLAG, Memray, Prof, Unprofiled
 
 ROOT = Path(__file__).parent.parent.parent
 SCRATCH = ROOT / "target/bench"
-DOCUMENT = ROOT / "docs/performance.md"
 #: What is measured besides workloads.
 EXTRA = ("disturbance", "instructions")
+#: What is measured only where it is named.
+NAMED = ("reports", "agreement")
 #: What a line of progress says of a run: the first of these that it has.
 SHOWN = {
     "failure": "failed: %s",
@@ -23,6 +24,7 @@ SHOWN = {
     "wall_s": "%.2f s",
     "attach_s": "attached in %.3f s",
     "added": "%d instructions",
+    "processor_s": "%.2f s of processors",
 }
 
 
@@ -30,11 +32,12 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measure what recording costs a target. Tables go to stdout as Markdown.",
-        epilog="examples:\n  scripts/bench\n  scripts/bench --only calls,deep --pairs 9 --no-memray\n"
+        epilog="examples:\n  scripts/bench\n  scripts/bench reports --update\n  scripts/bench --only calls,deep --pairs 9 --no-memray\n"
         "  scripts/bench --only instructions",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [*speed.NAMES, *EXTRA]
+    parser.add_argument("named", nargs="*", metavar="NAME", help="only these; also: " + ", ".join(NAMED))
     parser.add_argument("--only", metavar="NAME,…", help="only these: " + ", ".join(names))
     parser.add_argument("--python", action="append", metavar="PATH", help="an interpreter; may be repeated")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds of each workload (5)")
@@ -43,10 +46,11 @@ def arguments():
     parser.add_argument("--prof", metavar="PATH", help="measure this build instead of the one it makes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every measurement in this file")
     parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing, show such a file")
-    parser.add_argument("--update", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--update", action="store_true", help="put the tables into the documents")
     chosen = parser.parse_args()
-    chosen.only = chosen.only.split(",") if chosen.only else names
-    unknown = set(chosen.only) - set(names)
+    only = [*(chosen.only.split(",") if chosen.only else []), *chosen.named]
+    chosen.only = only or names
+    unknown = set(chosen.only) - {*names, *NAMED}
     if unknown:
         parser.error("unknown: " + ", ".join(sorted(unknown)))
     return chosen
@@ -108,6 +112,12 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
             for python in self.interpreters:
                 yield from self.runs_of(python, Path(scratch))
+            python, scratch = self.interpreters[0], Path(scratch)
+            if "agreement" in self.only:
+                yield from agreement.run(python, self.prof, scratch, tell)
+            if "reports" in self.only:
+                tools = tools_for(python, self.prof, self.with_memray)
+                yield from reports.runs(python, tools, self.pairs, scratch, tell, self.quick)
 
     def runs_of(self, python, scratch):
         tools = tools_for(python, self.prof, self.with_memray)
@@ -145,8 +155,8 @@ def main():
     except (Failure, subprocess.CalledProcessError) as failure:
         print("scripts/bench: %s" % failure, file=sys.stderr)
         return 1
-    text = document.markdown(result)
-    print(text)
+    texts = document.markdown(result)
+    print("\n".join(texts.values()))
     if chosen.update:
-        document.update(DOCUMENT, text)
+        document.update(ROOT / "docs", texts)
     return 1 if any("failure" in run for run in result["runs"]) else 0

@@ -23,9 +23,9 @@ SCENARIOS = {
 
 def scenarios(kind):
     """Where small objects are recorded, ctypes has asked for some before the first
-    section of a frame: the stack is never new there."""
+    section of a frame, at the same instruction: the stack is always as it was there."""
     is_block = kind == "block"
-    return {key: names for key, names in SCENARIOS.items() if is_block or "fresh" not in key}
+    return {key: names for key, names in SCENARIOS.items() if is_block or "unchanged" in key}
 
 
 def sections(target, kind):

@@ -1,6 +1,6 @@
 """Tables in Markdown."""
 
-from . import limits
+from . import agreement, limits, reports
 from .figures import summary
 from .process import MIB
 from .runs import bytes_each, nanoseconds_each, pace, user_time
@@ -163,3 +163,17 @@ def instructions(run):
 def limits_table(all_runs):
     """What is limited in absolute figures."""
     return table(["", "limit", "median", "largest", "above the limit"], limits.rows(all_runs))
+
+
+def reports_table(all_runs):
+    """What reports take, beside Memray's."""
+    head = ["capture", "events", "report"]
+    head += [title for figure in reports.HEAD for title in (figure, "Memray", "ratio")]
+    return table(head, reports.table_rows(all_runs))
+
+
+def agreement_table(all_runs):
+    """What both tools say of the same cases; bold where they differ, Memray first."""
+    head = ["case", "peak", "leaks", *("temporary, %s" % threshold for threshold in agreement.THRESHOLDS)]
+    good = [run for run in all_runs if run["workload"] == "agreement" and "failure" not in run]
+    return table(head, (row for run in good for row in agreement.rows(run)))

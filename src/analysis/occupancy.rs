@@ -86,10 +86,17 @@ impl Occupied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Addr, Event, Kind, StackId, ThreadSerial, Tid, What};
+    use crate::model::{Addr, Event, Kind, ProcessId, StackId, ThreadSerial, Tid, What};
 
     fn event(at: u64, what: What) -> Event {
-        Event { at: Tick(at), thread: ThreadSerial(1), tid: Tid(1), stack: StackId(1), what }
+        Event {
+            at: Tick(at),
+            process: ProcessId::ROOT,
+            thread: ThreadSerial(1),
+            tid: Tid(1),
+            stack: StackId(1),
+            what,
+        }
     }
 
     fn add(live: &mut Live, occupancy: &mut Occupancy, event: Event) {

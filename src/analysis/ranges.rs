@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Kind, StackId};
+use super::live::Birth;
+use super::site::SiteId;
 
 /// A mapped range, or what is left of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +17,9 @@ pub struct Piece {
     /// One past the last byte.
     pub end: u64,
     /// Who mapped it.
-    pub stack: StackId,
-    /// By which function.
-    pub kind: Kind,
+    pub site: SiteId,
+    /// When.
+    pub birth: Birth,
 }
 
 /// Disjoint ranges by their first byte.
@@ -71,8 +72,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn piece(stack: u32, end: u64) -> Piece {
-        Piece { end, stack: StackId(stack), kind: Kind::Mmap }
+    fn piece(site: u32, end: u64) -> Piece {
+        Piece { end, site: SiteId(site), birth: Birth::default() }
     }
 
     fn check(mapped: &[(u64, u64)], unmap: (u64, u64), left: &[(u64, u64)], lost: &[(u64, i64)]) {
@@ -120,7 +121,7 @@ mod tests {
             }
             let mut found = [0u32; 96];
             for (start, piece) in ranges.iter() {
-                found[start as usize..piece.end as usize].fill(piece.stack.0);
+                found[start as usize..piece.end as usize].fill(piece.site.0);
             }
             prop_assert_eq!(found, bytes);
         }

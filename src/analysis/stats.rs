@@ -1,19 +1,41 @@
-//! The figures of a recording: totals, peak, sizes, kinds, gaps.
+//! The figures of a recording, or of a window of it: totals, what every site allocated
+//! and held, sizes, kinds, gaps.
 
 use super::gaps::{Gap, Gaps};
-use super::live::Live;
-use super::peak::Peak;
+use super::history::History;
+use super::ledger::{Figures, Ledger, Sum};
+use super::live::{Era, Live};
+use super::site::Site;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
-use crate::model::{Effect, Event, KIND_END, Kind, Metadata, Tick, What};
+use crate::model::{Effect, Event, KIND_END, Kind, Metadata, ProcessId, Tick, What};
+
+/// What is asked of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Temporary is what is freed within so many further allocations of its thread.
+    pub temporary_within: u32,
+    /// The part of the recording that counts: from when on, and until when. What was
+    /// allocated before is there, but not allocated in it.
+    pub window: Option<(Tick, Tick)>,
+    /// The only process that counts; all if `None`.
+    pub process: Option<ProcessId>,
+}
+
+impl Default for Question {
+    /// The whole recording.
+    fn default() -> Question {
+        Question { temporary_within: 1, window: None, process: None }
+    }
+}
 
 /// Folds the events of a recording, in the order of time.
 #[derive(Debug)]
 pub struct Stats {
     /// What is allocated.
     pub live: Live,
-    /// The high-water mark, and all stacks that allocated.
-    pub peak: Peak,
+    /// What every site did, and the high-water mark.
+    pub ledger: Ledger,
     /// How large allocations were.
     pub sizes: Sizes,
     /// Live heap bytes over time.
@@ -21,32 +43,63 @@ pub struct Stats {
     /// Where events are missing.
     pub gaps: Gaps,
     counts: [u64; KIND_END],
-    allocations: u64,
-    bytes: u64,
     events: u64,
     latest: Tick,
+    stage: Stage,
+    /// What each site held when the window began.
+    before: Vec<Sum>,
+    history: Option<History>,
+}
+
+/// Where the fold is in its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Before { from: Tick, to: Tick },
+    Inside { to: Tick },
+    Behind,
 }
 
 impl Stats {
     /// Before the first event of such a recording.
-    pub fn new(metadata: &Metadata) -> Stats {
+    pub fn new(metadata: &Metadata, question: Question) -> Stats {
+        let origin = Tick(metadata.clock.origin_ticks);
         Stats {
             live: Live::new(metadata.page_size),
-            peak: Peak::default(),
+            ledger: Ledger::new(question.temporary_within),
             sizes: Sizes::default(),
-            timeline: Timeline::new(Tick(metadata.clock.origin_ticks)),
+            timeline: Timeline::new(question.window.map_or(origin, |(from, _)| from)),
             gaps: Gaps::default(),
             counts: [0; KIND_END],
-            allocations: 0,
-            bytes: 0,
             events: 0,
-            latest: Tick(metadata.clock.origin_ticks),
+            latest: origin,
+            stage: match question.window {
+                Some((from, to)) => Stage::Before { from, to },
+                None => Stage::Inside { to: Tick(u64::MAX) },
+            },
+            before: Vec::new(),
+            history: None,
         }
+    }
+
+    /// Keeps what happens over time, too.
+    pub fn with_history(self, history: History) -> Stats {
+        Stats { history: Some(history), ..self }
     }
 
     /// Takes an event.
     #[inline]
     pub fn add(&mut self, event: &Event) {
+        match self.stage {
+            Stage::Inside { to } if event.at <= to => {}
+            Stage::Behind => return,
+            _ => match self.enter(event.at) {
+                Stage::Before { .. } => {
+                    return self.live.add(event, |change| self.ledger.add(event.at, change));
+                }
+                Stage::Inside { .. } => {}
+                Stage::Behind => return,
+            },
+        }
         if let Some(kind) = counted_as(&event.what) {
             self.counts[kind as usize] += 1;
             self.events += 1;
@@ -55,17 +108,30 @@ impl Stats {
         if let Some((kind, _, size)) = event.what.begins()
             && kind != Kind::ThreadStack
         {
-            self.allocations += 1;
-            self.bytes = self.bytes.saturating_add(size);
             self.sizes.add(size);
-            self.peak.count(event.stack, size);
         }
         if let What::Lost { since, allocations, frees } = event.what {
             self.gaps.add(Gap { from: since, to: event.at, allocations, frees });
+            self.live.begin_era(Era::Gap);
         }
-        let peak = &mut self.peak;
-        self.live.add(event, |change| peak.add(event.at, change));
-        self.timeline.add(event.at, self.peak.live_bytes());
+        let (ledger, mut history) = (&mut self.ledger, self.history.as_mut());
+        if let Some(history) = &mut history {
+            self.live.set_interval(history.advance(event.at));
+        }
+        self.live.add(event, |change| {
+            ledger.add(event.at, change);
+            if let Some(history) = &mut history {
+                history.add(change);
+            }
+        });
+        self.timeline.add(event.at, self.ledger.live().bytes);
+    }
+
+    /// After the last event: a window that nothing happened in has begun.
+    pub fn finish(&mut self) {
+        if let Stage::Before { from, .. } = self.stage {
+            self.begin(from);
+        }
     }
 
     /// Calls recorded.
@@ -80,12 +146,12 @@ impl Stats {
 
     /// Calls that made heap memory. Thread stacks are only in [`Stats::counts`].
     pub fn allocations(&self) -> u64 {
-        self.allocations
+        self.ledger.made().blocks
     }
 
     /// Bytes asked for by them.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.ledger.made().bytes
     }
 
     /// Calls that only gave memory back.
@@ -98,6 +164,65 @@ impl Stats {
     pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize])).filter(|(_, count)| *count > 0)
     }
+
+    /// What each site did.
+    pub fn figures(&self) -> Vec<(Site, Figures)> {
+        let mut all: Vec<Figures> = self.ledger.figures().map(|(_, figures)| figures).collect();
+        for (figures, &before) in all.iter_mut().zip(&self.before) {
+            figures.before = before;
+        }
+        if !self.before.is_empty() {
+            self.young(Era::Window, &mut all, |figures| &mut figures.kept);
+        }
+        // A window begins as if after a gap.
+        if !self.before.is_empty() || !self.gaps.all().is_empty() {
+            self.young(Era::Gap, &mut all, |figures| &mut figures.late);
+        }
+        self.live.sites().all().map(|(_, site)| site).zip(all).collect()
+    }
+
+    /// The recording in intervals, with their length in ticks; `None` if there was no
+    /// room for them.
+    pub fn take_history(&mut self) -> Option<super::Intervals> {
+        let history = self.history.take().filter(|history| !history.is_full())?;
+        Some(history.finish(&self.live))
+    }
+
+    /// Whether the history has more entries than there is room for.
+    pub fn is_history_full(&self) -> bool {
+        self.history.as_ref().is_some_and(History::is_full)
+    }
+
+    fn young(&self, era: Era, all: &mut [Figures], field: fn(&mut Figures) -> &mut Sum) {
+        all.iter_mut().for_each(|figures| *field(figures) = Sum::default());
+        for (site, held) in self.live.young(era) {
+            field(&mut all[site.0 as usize]).add(held);
+        }
+    }
+
+    /// Moves on to where `at` is.
+    #[cold]
+    fn enter(&mut self, at: Tick) -> Stage {
+        if let Stage::Before { from, to } = self.stage
+            && from <= at
+        {
+            self.begin(from);
+            self.stage = Stage::Inside { to };
+        }
+        if let Stage::Inside { to } = self.stage
+            && to < at
+        {
+            self.stage = Stage::Behind;
+        }
+        self.stage
+    }
+
+    fn begin(&mut self, from: Tick) {
+        self.before = self.ledger.figures().map(|(_, figures)| figures.live).collect();
+        self.ledger.restart(from);
+        self.live.begin_era(Era::Window);
+        self.live.begin_era(Era::Gap);
+    }
 }
 
 /// The kind of call that an event completes. The first half of a call does not.
@@ -106,7 +231,7 @@ fn counted_as(what: &What) -> Option<Kind> {
         What::Alloc { kind, .. } | What::Realloc { kind, .. } | What::Free { kind, .. } => Some(kind),
         What::Mremap { .. } => Some(Kind::Mremap),
         What::Munmap { .. } => Some(Kind::Munmap),
-        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::Lost { .. } => None,
+        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd | What::Lost { .. } => None,
     }
 }
 
@@ -117,13 +242,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn event(at: u64, what: What) -> Event {
-        Event { at: Tick(at), thread: ThreadSerial(1), tid: Tid(1), stack: StackId(3), what }
+        Event {
+            at: Tick(at),
+            process: ProcessId::ROOT,
+            thread: ThreadSerial(1),
+            tid: Tid(1),
+            stack: StackId(3),
+            what,
+        }
     }
 
     #[test]
     fn every_call_counts_once() {
         let (kind, old_addr, addr) = (Kind::Realloc, Addr(16), Addr(32));
-        let mut stats = Stats::new(&Metadata::default());
+        let mut stats = Stats::new(&Metadata::default(), Question::default());
         for (at, what) in (1..).zip([
             What::Alloc { kind: Kind::Malloc, addr: old_addr, size: 10 },
             What::ReallocBegin { old_addr },
@@ -136,8 +268,51 @@ mod tests {
         let counts: Vec<_> = stats.counts().collect();
         assert_eq!(counts, [(Kind::Malloc, 1), (Kind::Realloc, 1), (Kind::Free, 1)]);
         assert_eq!((stats.events(), stats.allocations(), stats.bytes()), (3, 2, 40));
-        assert_eq!((stats.peak.peak(), stats.peak.live_bytes()), ((30, Tick(3)), 0));
+        assert_eq!((stats.ledger.peak(), stats.ledger.live().bytes), ((30, Tick(3)), 0));
         assert_eq!(stats.gaps.totals(), (2, 1));
+    }
+
+    fn malloc(at: u64, addr: u64, size: u64) -> Event {
+        event(at, What::Alloc { kind: Kind::Malloc, addr: Addr(addr), size })
+    }
+
+    fn free(at: u64, addr: u64) -> Event {
+        event(at, What::Free { kind: Kind::Free, addr: Addr(addr) })
+    }
+
+    #[test]
+    fn a_window_has_its_own_figures() {
+        let events = [
+            malloc(1, 16, 5),
+            malloc(2, 32, 6),
+            free(5, 16),
+            malloc(6, 48, 7),
+            free(7, 48),
+            malloc(9, 64, 8),
+        ];
+        // Made, temporary, peak, live at the end, kept and late, before: bytes.
+        for (what, window, expected) in [
+            ("all of it", (0, 20), [26, 12, 14, 14, 14, 0]),
+            ("edges belong to it", (5, 9), [15, 7, 14, 14, 8, 11]),
+            ("what follows does not", (0, 8), [18, 12, 13, 6, 6, 0]),
+            ("a free that follows", (2, 4), [6, 0, 11, 11, 6, 5]),
+            ("between two events", (3, 4), [0, 0, 11, 11, 0, 11]),
+            ("before all", (0, 0), [0, 0, 0, 0, 0, 0]),
+            ("behind all", (10, 20), [0, 0, 14, 14, 0, 14]),
+            ("older blocks are not temporary", (4, 5), [0, 0, 11, 6, 0, 11]),
+        ] {
+            let window = Some((Tick(window.0), Tick(window.1)));
+            let mut stats =
+                Stats::new(&Metadata::default(), Question { temporary_within: 1, window, process: None });
+            events.iter().for_each(|event| stats.add(event));
+            stats.finish();
+            let mut sum = Figures::default();
+            stats.figures().iter().for_each(|(_, figures)| sum.add(figures));
+            let Figures { made, temporary, peak, live, kept, late, before } = sum;
+            assert_eq!(late, kept, "{what}: there is no gap");
+            let found = [made, temporary, peak, live, kept, before].map(|sum| sum.bytes);
+            assert_eq!((found, stats.ledger.peak().0), (expected, expected[2]), "{what}");
+        }
     }
 
     fn any_what() -> impl Strategy<Value = What> {
@@ -163,11 +338,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_event_is_too_strange(whats in prop::collection::vec((any::<u64>(), any_what()), 0..50)) {
-            let mut stats = Stats::new(&Metadata::default());
+            let mut stats = Stats::new(&Metadata::default(), Question::default());
             for (at, what) in whats {
                 stats.add(&event(at, what));
             }
-            prop_assert!(stats.peak.live_bytes() <= stats.peak.peak().0);
+            prop_assert!(stats.ledger.live().bytes <= stats.ledger.peak().0);
             stats.sizes.bins(10);
         }
     }

@@ -37,6 +37,12 @@ impl Blocks {
         Ok(Blocks { file, length })
     }
 
+    /// Looks how long the file is by now.
+    pub fn grow(&mut self) -> io::Result<()> {
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+
     /// Bytes of the file.
     pub fn length(&self) -> u64 {
         self.length
@@ -72,7 +78,8 @@ impl Blocks {
         }
     }
 
-    fn head(&self, position: u64) -> io::Result<Option<BlockHead>> {
+    /// The head of the block at `position`; `None` if there is none.
+    pub fn head(&self, position: u64) -> io::Result<Option<BlockHead>> {
         let mut bytes = [0; BLOCK_HEAD];
         if position > self.length || !self.read(position, &mut bytes)? {
             return Ok(None);
@@ -121,7 +128,8 @@ impl Blocks {
         Ok(found)
     }
 
-    fn entry(&self, position: u64, head: BlockHead) -> io::Result<BlockEntry> {
+    /// What an index would say of a block.
+    pub fn entry(&self, position: u64, head: BlockHead) -> io::Result<BlockEntry> {
         let mut piece = None;
         if head.kind == BlockKind::Piece as u32 && head.length as usize >= PIECE_HEAD {
             let mut bytes = [0; PIECE_HEAD];
@@ -133,7 +141,7 @@ impl Blocks {
     }
 
     /// The next undamaged head at or after `from`.
-    fn next_sync(&self, from: u64) -> io::Result<Option<u64>> {
+    pub fn next_sync(&self, from: u64) -> io::Result<Option<u64>> {
         const WINDOW: usize = 64 << 10;
         let mut window = vec![0; WINDOW];
         let mut at = from;

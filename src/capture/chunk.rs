@@ -3,9 +3,10 @@
 //! It keeps what the records leave out: the thread, the current stack, and the
 //! second half of a call that ends one block and begins another.
 
+use prof_shared::fields::Source;
 use prof_shared::record::{Decoder, Frames, Malformed, Record};
 
-use crate::model::{Addr, CodeId, Event, Frame, StackId, Stacks, ThreadSerial, Tick, Tid, What};
+use crate::model::{Addr, CodeId, Event, Frame, ProcessId, StackId, Stacks, ThreadSerial, Tick, Tid, What};
 
 /// Why a chunk cannot be decoded further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,7 @@ pub(super) enum Item<'a> {
 pub(super) struct ChunkDecoder {
     records: Decoder,
     origin: Option<(ThreadSerial, Tid)>,
+    process: ProcessId,
     stack: StackId,
     depth: u32,
     now: Tick,
@@ -53,6 +55,7 @@ impl ChunkDecoder {
         ChunkDecoder {
             records: Decoder::new(),
             origin: None,
+            process: ProcessId::ROOT,
             stack: StackId::EMPTY,
             depth: 0,
             now: Tick(0),
@@ -77,9 +80,10 @@ impl ChunkDecoder {
     }
 
     /// Reads the `Origin` with which a chunk begins.
-    pub fn start(&mut self, bytes: &mut &[u8]) -> Result<(), ChunkError> {
-        match self.records.next(bytes).map_err(ChunkError::Malformed)? {
-            Some(Record::Origin { thread, tid, ticks, .. }) => {
+    pub fn start<'a>(&mut self, source: &mut impl Source<'a>) -> Result<(), ChunkError> {
+        match self.records.next(source).map_err(ChunkError::Malformed)? {
+            Some(Record::Origin { process, thread, tid, ticks, .. }) => {
+                self.process = ProcessId(process.number);
                 self.origin = Some((ThreadSerial(thread), Tid(tid)));
                 self.now = Tick(ticks);
                 Ok(())
@@ -88,12 +92,12 @@ impl ChunkDecoder {
         }
     }
 
-    /// Takes the next item off the front of `bytes`; `None` when the piece is used
+    /// Takes the next item off the front of `source`; `None` when the piece is used
     /// up. After an error the chunk is lost from here on.
-    #[inline]
+    #[inline(always)]
     pub fn next<'a>(
         &mut self,
-        bytes: &mut &'a [u8],
+        source: &mut impl Source<'a>,
         stacks: &mut Stacks,
     ) -> Result<Option<Item<'a>>, ChunkError> {
         if let Some(second) = self.second.take() {
@@ -101,9 +105,9 @@ impl ChunkDecoder {
             return Ok(Some(Item::Event(second)));
         }
         if self.origin.is_none() {
-            self.start(bytes)?;
+            self.start(source)?;
         }
-        while let Some(record) = self.records.next(bytes).map_err(ChunkError::Malformed)? {
+        while let Some(record) = self.records.next(source).map_err(ChunkError::Malformed)? {
             match record {
                 Record::Stack { pops, pushes } => self.change_stack(pops, pushes, stacks)?,
                 Record::Origin { .. } => return Err(ChunkError::Origin),
@@ -131,27 +135,30 @@ impl ChunkDecoder {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn event(&mut self, record: Record<'_>) -> Event {
         match record {
             Record::Alloc { kind, ticks, addr, size } => {
-                self.made(ticks, What::Alloc { kind, addr: Addr(addr), size })
+                self.made(ticks, What::Alloc { kind, addr: self.process.addr(addr), size })
             }
-            Record::Free { kind, ticks, addr } => self.ended(ticks, What::Free { kind, addr: Addr(addr) }),
+            Record::Free { kind, ticks, addr } => {
+                self.ended(ticks, What::Free { kind, addr: self.process.addr(addr) })
+            }
             Record::Munmap { ticks, addr, size } => {
-                self.ended(ticks, What::Munmap { addr: Addr(addr), size })
+                self.ended(ticks, What::Munmap { addr: self.process.addr(addr), size })
             }
             Record::Realloc { kind, before, ticks, old_addr, addr, size } => {
-                let old_addr = Addr(old_addr);
-                let made = What::Realloc { kind, old_addr, addr: Addr(addr), size };
-                if old_addr.0 == 0 {
+                let is_new = old_addr == 0;
+                let old_addr = if is_new { Addr(0) } else { self.process.addr(old_addr) };
+                let made = What::Realloc { kind, old_addr, addr: self.process.addr(addr), size };
+                if is_new {
                     return self.made(ticks, made);
                 }
                 self.twice(before, What::ReallocBegin { old_addr }, ticks, made)
             }
             Record::Mremap { before, ticks, old_addr, old_size, addr, size, flags } => {
-                let (old_addr, flags) = (Addr(old_addr), flags as u32);
-                let made = What::Mremap { old_addr, old_size, addr: Addr(addr), size, flags };
+                let (old_addr, flags) = (self.process.addr(old_addr), flags as u32);
+                let made = What::Mremap { old_addr, old_size, addr: self.process.addr(addr), size, flags };
                 self.twice(before, What::MremapBegin { old_addr, old_size, flags }, ticks, made)
             }
             Record::Lost { allocations, frees } => {
@@ -179,11 +186,11 @@ impl ChunkDecoder {
         self.at(ticks, StackId::EMPTY, what)
     }
 
-    #[inline]
+    #[inline(always)]
     fn at(&mut self, ticks: u64, stack: StackId, what: What) -> Event {
         let (thread, tid) = self.origin.unwrap_or_default();
         self.now = Tick(ticks);
         self.previous = Some(self.now);
-        Event { at: self.now, thread, tid, stack, what }
+        Event { at: self.now, process: self.process, thread, tid, stack, what }
     }
 }

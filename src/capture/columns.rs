@@ -5,23 +5,10 @@
 //! less so. So a piece is taken apart into columns before it is compressed. Fields are
 //! moved as they stand, byte by byte: what comes back is what went in.
 
-use prof_shared::fields;
+use prof_shared::fields::{self, Column, Source};
 use prof_shared::kind::{Effect, Kind};
-use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, ORIGIN, STACK};
+use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, ORIGIN, ORIGIN_OF_CHILD, STACK};
 use prof_shared::varint::MAX_LEN;
-
-/// Where a field goes.
-#[derive(Clone, Copy)]
-enum Column {
-    Tag,
-    /// Of the next three.
-    Lengths,
-    Time,
-    Addr,
-    Size,
-    /// Stacks, descriptions, and all else.
-    Rest,
-}
 
 /// How many there are.
 pub const COLUMNS: usize = 6;
@@ -29,44 +16,99 @@ pub const COLUMNS: usize = 6;
 /// The columns of a piece.
 pub type Columns = [Vec<u8>; COLUMNS];
 
+/// The records of a piece, and how far they are read.
+#[derive(Debug, Default)]
+pub struct Records {
+    columns: Columns,
+    read: [usize; COLUMNS],
+}
+
+/// What is not read of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread<'a>([&'a [u8]; COLUMNS]);
+
+impl Records {
+    /// Has `fill` put columns into the buffers of the ones before.
+    pub fn refill<T>(&mut self, fill: impl FnOnce(&mut Columns) -> Option<T>) -> Option<T> {
+        self.read = [0; COLUMNS];
+        let filled = fill(&mut self.columns)?;
+        if self.columns[Column::Tag as usize].is_empty() {
+            let raw = std::mem::take(&mut self.columns[Column::Rest as usize]);
+            // Where they are none, readers come to the same place and find it out.
+            let _ = sort(&raw, &mut self.columns);
+        }
+        Some(filled)
+    }
+
+    /// What is not read.
+    #[inline]
+    pub fn unread(&self) -> Unread<'_> {
+        Unread(std::array::from_fn(|column| &self.columns[column][self.read[column]..]))
+    }
+
+    /// Reads on until `left` is left.
+    #[inline]
+    pub fn read_until(&mut self, left: [usize; COLUMNS]) {
+        self.read = std::array::from_fn(|column| self.columns[column].len() - left[column]);
+    }
+}
+
+impl Unread<'_> {
+    /// Bytes left in each column.
+    #[inline]
+    pub fn left(&self) -> [usize; COLUMNS] {
+        self.0.map(<[u8]>::len)
+    }
+
+    /// Whether all is read.
+    pub fn is_empty(&self) -> bool {
+        self.left() == [0; COLUMNS]
+    }
+}
+
+impl<'a> Source<'a> for Unread<'a> {
+    #[inline(always)]
+    fn column(&mut self, column: Column) -> &mut &'a [u8] {
+        &mut self.0[column as usize]
+    }
+}
+
 /// Takes records apart. What is not records goes into the last column as it is, with
 /// nothing in the first.
 pub fn split(raw: &[u8], columns: &mut Columns) {
     columns.iter_mut().for_each(Vec::clear);
+    if sort(raw, columns).is_none() {
+        columns.iter_mut().for_each(Vec::clear);
+        columns[Column::Rest as usize].extend_from_slice(raw);
+    }
+}
+
+/// Moves fields up to the first that is none.
+fn sort(raw: &[u8], columns: &mut Columns) -> Option<()> {
     let mut split = Split { raw, columns };
     while !split.raw.is_empty() {
-        if record(&mut split).is_none() {
-            columns.iter_mut().for_each(Vec::clear);
-            columns[Column::Rest as usize].extend_from_slice(raw);
-            return;
-        }
+        split.record()?;
     }
+    Some(())
 }
 
-/// Puts records together again; `None` if these are no columns.
-pub fn join(columns: &Columns, raw: &mut Vec<u8>) -> Option<()> {
-    raw.clear();
-    if columns[Column::Tag as usize].is_empty() {
-        raw.extend_from_slice(&columns[Column::Rest as usize]);
-        return Some(());
-    }
-    let mut join = Join { columns: columns.each_ref().map(Vec::as_slice), raw };
-    while !join.columns[Column::Tag as usize].is_empty() {
-        record(&mut join)?;
-    }
-    join.columns.iter().all(|column| column.is_empty()).then_some(())
+struct Split<'a> {
+    raw: &'a [u8],
+    columns: &'a mut Columns,
 }
 
-/// Moves fields in the order in which they stand in a record.
-trait Mover {
-    /// What follows in `column`, or in the records.
-    fn ahead(&self, column: Column) -> &[u8];
-    /// Moves so many bytes; as many are ahead.
-    fn forward(&mut self, column: Column, len: usize);
+impl Split<'_> {
+    /// Moves so many bytes; as many are there.
+    #[inline(always)]
+    fn forward(&mut self, column: Column, len: usize) {
+        let (moved, rest) = self.raw.split_at(len);
+        self.columns[column as usize].extend_from_slice(moved);
+        self.raw = rest;
+    }
 
     #[inline(always)]
     fn byte(&mut self, column: Column) -> Option<u8> {
-        let byte = *self.ahead(column).first()?;
+        let byte = *self.raw.first()?;
         self.forward(column, 1);
         Some(byte)
     }
@@ -74,16 +116,15 @@ trait Mover {
     /// A LEB128 number; its value.
     #[inline(always)]
     fn number(&mut self, column: Column) -> Option<u64> {
-        let ahead = self.ahead(column);
-        let len = ahead.iter().take(MAX_LEN).position(|byte| byte & 0x80 == 0)? + 1;
-        let value = ahead[..len].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+        let len = self.raw.iter().take(MAX_LEN).position(|byte| byte & 0x80 == 0)? + 1;
+        let value = self.raw[..len].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
         self.forward(column, len);
         Some(value)
     }
 
     #[inline(always)]
     fn bytes(&mut self, column: Column, len: usize) -> Option<()> {
-        (len <= self.ahead(column).len()).then(|| self.forward(column, len))
+        (len <= self.raw.len()).then(|| self.forward(column, len))
     }
 
     /// A time, an address and perhaps a size. See `prof_shared::fields`.
@@ -99,89 +140,59 @@ trait Mover {
     fn numbers(&mut self, column: Column, count: u64) -> Option<()> {
         (0..count).try_for_each(|_| self.number(column).map(drop))
     }
-}
 
-/// Moves one record; `None` if it is none. See `prof_shared::record`.
-#[inline(always)]
-fn record(mover: &mut impl Mover) -> Option<()> {
-    use Column::{Rest, Tag};
-    let tag = mover.byte(Tag)?;
-    match tag {
-        ORIGIN => return mover.numbers(Rest, 4),
-        LOST => return mover.numbers(Rest, 2),
-        CODE => return mover.numbers(Rest, 6),
-        CODE_BYTES => {
-            mover.number(Rest)?;
-            mover.byte(Rest)?;
-            mover.byte(Rest)?;
-            mover.number(Rest)?;
-            let len = mover.number(Rest)?;
-            return mover.bytes(Rest, usize::try_from(len).ok()?);
+    /// Moves one record; `None` if it is none. See `prof_shared::record`.
+    fn record(&mut self) -> Option<()> {
+        use Column::{Rest, Tag};
+        let tag = self.byte(Tag)?;
+        match tag {
+            ORIGIN => return self.numbers(Rest, 4),
+            ORIGIN_OF_CHILD => return self.numbers(Rest, 7),
+            LOST => return self.numbers(Rest, 2),
+            CODE => return self.numbers(Rest, 6),
+            CODE_BYTES => {
+                self.number(Rest)?;
+                self.byte(Rest)?;
+                self.byte(Rest)?;
+                self.number(Rest)?;
+                let len = self.number(Rest)?;
+                return self.bytes(Rest, usize::try_from(len).ok()?);
+            }
+            STACK => {
+                let shape = self.byte(Rest)?;
+                let mut count =
+                    |half: u8| if half == LONG { self.number(Rest) } else { Some(u64::from(half)) };
+                let (_pops, pushes) = (count(shape >> 4)?, count(shape & LONG)?);
+                return (0..pushes).try_for_each(|_| {
+                    let [code, offset] = fields::frame_lengths(self.byte(Rest)?);
+                    self.bytes(Rest, code + offset)
+                });
+            }
+            _ => {}
         }
-        STACK => {
-            let shape = mover.byte(Rest)?;
-            let mut count = |half: u8| if half == LONG { mover.number(Rest) } else { Some(u64::from(half)) };
-            let (_pops, pushes) = (count(shape >> 4)?, count(shape & LONG)?);
-            return (0..pushes).try_for_each(|_| {
-                let [code, offset] = fields::frame_lengths(mover.byte(Rest)?);
-                mover.bytes(Rest, code + offset)
-            });
+        match Kind::from_tag(tag)?.effect() {
+            Effect::Allocates | Effect::Unmaps => self.fields(true),
+            Effect::Frees => self.fields(false),
+            Effect::Reallocates => self.fields(false).and_then(|()| self.fields(true)),
+            Effect::Remaps => {
+                self.fields(true).and_then(|()| self.fields(true)).and_then(|()| self.numbers(Rest, 1))
+            }
         }
-        _ => {}
-    }
-    match Kind::from_tag(tag)?.effect() {
-        Effect::Allocates | Effect::Unmaps => mover.fields(true),
-        Effect::Frees => mover.fields(false),
-        Effect::Reallocates => mover.fields(false).and_then(|()| mover.fields(true)),
-        Effect::Remaps => {
-            mover.fields(true).and_then(|()| mover.fields(true)).and_then(|()| mover.numbers(Rest, 1))
-        }
-    }
-}
-
-struct Split<'a> {
-    raw: &'a [u8],
-    columns: &'a mut Columns,
-}
-
-impl Mover for Split<'_> {
-    #[inline(always)]
-    fn ahead(&self, _: Column) -> &[u8] {
-        self.raw
-    }
-
-    #[inline(always)]
-    fn forward(&mut self, column: Column, len: usize) {
-        let (moved, rest) = self.raw.split_at(len);
-        self.columns[column as usize].extend_from_slice(moved);
-        self.raw = rest;
-    }
-}
-
-struct Join<'a> {
-    columns: [&'a [u8]; COLUMNS],
-    raw: &'a mut Vec<u8>,
-}
-
-impl Mover for Join<'_> {
-    #[inline(always)]
-    fn ahead(&self, column: Column) -> &[u8] {
-        self.columns[column as usize]
-    }
-
-    #[inline(always)]
-    fn forward(&mut self, column: Column, len: usize) {
-        let (moved, rest) = self.columns[column as usize].split_at(len);
-        self.raw.extend_from_slice(moved);
-        self.columns[column as usize] = rest;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prof_shared::record::{CodeField, Delta, Encoder};
+    use prof_shared::record::{CodeField, Decoder, Delta, Encoder, Record};
     use proptest::prelude::*;
+
+    impl Records {
+        /// Bytes of memory that they take.
+        pub fn capacity(&self) -> usize {
+            self.columns.iter().map(Vec::capacity).sum()
+        }
+    }
 
     fn encoded(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
         let (mut out, mut delta) = ([0; 2048], Delta::default());
@@ -191,11 +202,33 @@ mod tests {
         out[..len].to_vec()
     }
 
+    /// The records up to the first that is none, and whether that is the end.
+    fn decoded<'a>(mut source: impl Source<'a>) -> (Vec<String>, bool) {
+        let (mut decoder, mut records) = (Decoder::new(), Vec::new());
+        loop {
+            match decoder.next(&mut source) {
+                Ok(Some(Record::Stack { pops, pushes })) => {
+                    records.push(format!("{pops} {:?}", pushes.collect::<Vec<_>>()));
+                }
+                Ok(Some(record)) => records.push(format!("{record:?}")),
+                end => return (records, end == Ok(None)),
+            }
+        }
+    }
+
+    fn refilled(columns: Columns) -> Records {
+        let mut records = Records::default();
+        records.refill(|fresh| {
+            *fresh = columns;
+            Some(())
+        });
+        records
+    }
+
     fn there_and_back(raw: &[u8]) -> Columns {
-        let (mut columns, mut back) = (Columns::default(), vec![1]);
+        let mut columns = Columns::default();
         split(raw, &mut columns);
-        assert_eq!(join(&columns, &mut back), Some(()));
-        assert_eq!(back, raw);
+        assert_eq!(decoded(refilled(columns.clone()).unread()), decoded(raw));
         columns
     }
 
@@ -250,12 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_do_not_fit_are_refused() {
+    fn a_field_too_many_is_noticed() {
         let mut columns = there_and_back(&[1, 0, 5, 6, 7]);
         columns[Column::Size as usize].push(9);
-        assert_eq!(join(&columns, &mut Vec::new()), None);
-        columns[Column::Size as usize].clear();
-        assert_eq!(join(&columns, &mut Vec::new()), None);
+        let records = refilled(columns);
+        let mut unread = records.unread();
+        assert!(matches!(Decoder::new().next(&mut unread), Ok(Some(_))));
+        assert!(!unread.is_empty());
     }
 
     proptest! {
@@ -266,7 +300,7 @@ mod tests {
 
         #[test]
         fn any_columns_are_harmless(columns: Columns) {
-            let _ = join(&columns, &mut Vec::new());
+            decoded(refilled(columns).unread());
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Error {
     /// There is a file of that name, and it was not to be replaced.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// Only a regular file or a symbolic link is ever replaced.
+    /// Only a regular file is ever replaced, or a symbolic link that leads to none but such.
     #[error("{} is not a regular file", .0.display())]
     NotRegular(PathBuf),
     /// It cannot be created.

@@ -12,7 +12,7 @@
 /// The first bytes of a capture: not text, and broken by newline translation.
 pub const MAGIC: [u8; 8] = *b"\x89prof\r\n\x1a";
 /// What this version writes, and the newest it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the first block.
 pub const FILE_HEAD: u64 = 16;
 /// Bytes of a block's head.
@@ -50,11 +50,13 @@ pub enum BlockKind {
     Index = 8,
     /// Where the index is; the last block.
     Trailer = 9,
+    /// JSON, [`ProcessLife`](crate::model::ProcessLife).
+    Process = 10,
 }
 
 impl BlockKind {
     /// Every kind.
-    pub const ALL: [BlockKind; 9] = [
+    pub const ALL: [BlockKind; 10] = [
         BlockKind::Metadata,
         BlockKind::Piece,
         BlockKind::Codes,
@@ -64,6 +66,7 @@ impl BlockKind {
         BlockKind::End,
         BlockKind::Index,
         BlockKind::Trailer,
+        BlockKind::Process,
     ];
 
     /// The kind with this number.

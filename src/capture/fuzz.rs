@@ -2,37 +2,40 @@
 
 use super::CodeAssembler;
 use super::chunk::{ChunkDecoder, Item};
-use super::columns::{self, Columns};
+use super::columns::Records;
 use super::format::{BlockHead, BlockKind, FILE_HEAD, MAGIC, MAX_PIECE, VERSION};
 use super::piece::{Packer, PieceHead, Unpacker};
-use crate::model::{ChunkSerial, Stacks};
+use crate::model::{ChunkSerial, Event, Stacks};
+use prof_shared::fields::Source;
 
 /// Takes the bytes for the records of a chunk, and for the body of a piece.
 pub fn records(data: &[u8]) {
     let data = &data[..data.len().min(MAX_PIECE)];
-    let (mut columns, mut back) = (Columns::default(), Vec::new());
-    columns::split(data, &mut columns);
-    columns::join(&columns, &mut back).expect("what was split can be joined");
-    assert_eq!(back, data);
-
     let head = PieceHead::of(ChunkSerial(1), 0, data);
     let body = Packer::new().pack(head, data).expect("it is small");
-    assert_eq!(Unpacker::new().unpack(&body, &mut back), Some(head));
-    assert_eq!(back, data);
-    let _malformed = Unpacker::new().unpack(data, &mut back);
-    assert!(back.len() <= MAX_PIECE);
+    let mut records = Records::default();
+    assert_eq!(Unpacker::new().unpack(&body, &mut records), Some(head));
+    assert_eq!(through(records.unread()), through(data), "sorted by field they are the same");
+    let mut malformed = Records::default();
+    let _none = Unpacker::new().unpack(data, &mut malformed);
+    assert!(malformed.unread().left().iter().sum::<usize>() <= MAX_PIECE);
+    through(malformed.unread());
+}
 
+/// The events up to the first record that is none.
+fn through<'a>(mut source: impl Source<'a>) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
     let (mut decoder, mut stacks, mut codes) = (ChunkDecoder::new(None), Stacks::new(), CodeAssembler::new());
-    let (mut rest, mut now) = (data, None);
-    while let Ok(Some(item)) = decoder.next(&mut rest, &mut stacks) {
+    while let Ok(Some(item)) = decoder.next(&mut source, &mut stacks) {
         match item {
             Item::Event(event) => {
-                assert!(Some(event.at) >= now, "time does not run backwards");
-                now = Some(event.at);
+                assert!(events.last().is_none_or(|last| last.at <= event.at), "time does not run backwards");
+                events.push(event);
             }
             Item::Code(record) => drop(codes.add(&record)),
         }
     }
+    events
 }
 
 /// A file of the blocks that the bytes say, with checksums that hold: no fuzzer guesses

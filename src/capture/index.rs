@@ -43,24 +43,27 @@ impl From<PieceHead> for PieceEntry {
     }
 }
 
-/// The body of an index block. `entries` are in the order of the file.
-pub(super) fn encode(entries: &[BlockEntry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(entries.len() * 12);
-    let (mut position, mut chunk, mut tick) = (0, 0, 0);
-    for entry in entries {
-        number(u64::from(entry.kind), &mut out);
-        number(entry.position.wrapping_sub(position), &mut out);
-        position = entry.position;
-        if let Some(piece) = &entry.piece {
-            number(zigzag(piece.chunk.0.wrapping_sub(chunk) as i64), &mut out);
-            number(u64::from(piece.offset), &mut out);
-            number(u64::from(piece.thread.0), &mut out);
-            number(u64::from(piece.sequence), &mut out);
-            number(zigzag(piece.first_tick.0.wrapping_sub(tick) as i64), &mut out);
-            (chunk, tick) = (piece.chunk.0, piece.first_tick.0);
-        }
+/// What the differences of an entry are to: the entry before, and the piece before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Previous {
+    position: u64,
+    chunk: u64,
+    tick: u64,
+}
+
+/// Adds an entry to the body of an index block. Entries come in the order of the file.
+pub(super) fn put(entry: &BlockEntry, previous: &mut Previous, out: &mut Vec<u8>) {
+    number(u64::from(entry.kind), out);
+    number(entry.position.wrapping_sub(previous.position), out);
+    previous.position = entry.position;
+    if let Some(piece) = &entry.piece {
+        number(zigzag(piece.chunk.0.wrapping_sub(previous.chunk) as i64), out);
+        number(u64::from(piece.offset), out);
+        number(u64::from(piece.thread.0), out);
+        number(u64::from(piece.sequence), out);
+        number(zigzag(piece.first_tick.0.wrapping_sub(previous.tick) as i64), out);
+        (previous.chunk, previous.tick) = (piece.chunk.0, piece.first_tick.0);
     }
-    out
 }
 
 /// The entries of an index block; `None` if it is malformed.
@@ -83,6 +86,13 @@ pub(super) fn decode(mut bytes: &[u8]) -> Option<Vec<BlockEntry>> {
         entries.push(BlockEntry { kind, position, piece });
     }
     Some(entries)
+}
+
+#[cfg(test)]
+pub(super) fn encode(entries: &[BlockEntry]) -> Vec<u8> {
+    let (mut body, mut previous) = (Vec::new(), Previous::default());
+    entries.iter().for_each(|entry| put(entry, &mut previous, &mut body));
+    body
 }
 
 #[cfg(test)]

@@ -14,11 +14,15 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use super::block::Blocks;
-use super::chunk::{ChunkDecoder, Item};
+use super::chunk::{ChunkDecoder, ChunkError, Item};
 use super::chunk_table::{ChunkAt, ChunkTable};
+use super::columns::{Records, Unread};
 use super::format::BlockKind;
 use super::piece::Unpacker;
 use crate::model::{Event, Stacks, Tick};
+
+/// Events in a batch: enough that handing it over costs nothing, few enough for a cache.
+const BATCH: usize = 2048;
 
 /// What could not be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +46,15 @@ pub struct Events<'a> {
     blocks: &'a Blocks,
     table: &'a ChunkTable,
     cursors: Vec<Cursor>,
-    /// All cursors but the current one.
     heap: BinaryHeap<Reverse<Key>>,
-    /// Whose turn it is for as long as nobody else is due.
-    current: Option<u32>,
+    /// For [`Events::next`].
+    batch: Vec<Event>,
+    taken: usize,
     stacks: Stacks,
     body: Vec<u8>,
     unpacker: Unpacker,
+    /// Buffers that cursors have left.
+    spare: Vec<Records>,
     /// Bytes of pieces; more than the file has are not read.
     read: u64,
     damaged_chunks: u64,
@@ -60,6 +66,23 @@ struct Key {
     tick: Tick,
     turn: Turn,
     cursor: u32,
+}
+
+impl Key {
+    /// Behind all.
+    const NEVER: Key = Key { tick: Tick(u64::MAX), turn: Turn::Other, cursor: u32::MAX };
+
+    #[inline]
+    fn of(event: &Event, cursor: u32) -> Key {
+        let turn = if event.what.ends_memory() { Turn::EndsMemory } else { Turn::Other };
+        Key { tick: event.at, turn, cursor }
+    }
+
+    /// Whether that event of the cursor comes before.
+    #[inline]
+    fn is_behind(self, event: &Event, cursor: u32) -> bool {
+        event.at < self.tick || Key::of(event, cursor) < self
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,11 +99,10 @@ struct Cursor {
     chunks: Range<usize>,
     /// Pieces of the current chunk read so far.
     pieces_read: usize,
-    /// Records of the current piece, and how far they are decoded.
-    raw: Vec<u8>,
-    at: usize,
-    /// Bytes of the current chunk before `raw`.
-    before: u64,
+    /// Of the current piece.
+    records: Records,
+    /// Where in the chunk it ends.
+    end: u64,
     decoder: ChunkDecoder,
     head: Option<Event>,
 }
@@ -98,10 +120,12 @@ impl<'a> Events<'a> {
             table,
             cursors,
             heap,
-            current: None,
+            batch: Vec::new(),
+            taken: 0,
             stacks: Stacks::new(),
             body: Vec::new(),
             unpacker: Unpacker::new(),
+            spare: Vec::new(),
             read: 0,
             damaged_chunks: table.headless,
         }
@@ -110,6 +134,11 @@ impl<'a> Events<'a> {
     /// The stacks of the events given so far.
     pub fn stacks(&self) -> &Stacks {
         &self.stacks
+    }
+
+    /// The part of the capture that has been read, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        self.read as f64 / self.blocks.length().max(1) as f64
     }
 
     /// Chunks found damaged so far.
@@ -121,33 +150,31 @@ impl<'a> Events<'a> {
 impl Iterator for Events<'_> {
     type Item = Event;
 
-    #[inline]
     fn next(&mut self) -> Option<Event> {
-        loop {
-            let index = match self.current {
-                Some(index) => index,
-                None => self.pick()?,
-            };
-            let event = self.cursors[index as usize].head.take();
-            self.step(index, event.is_some());
-            if event.is_some() {
-                return event;
-            }
+        if self.taken == self.batch.len() {
+            let mut batch = std::mem::take(&mut self.batch);
+            self.fill(&mut batch);
+            (self.batch, self.taken) = (batch, 0);
         }
+        let event = self.batch.get(self.taken).copied();
+        self.taken += usize::from(event.is_some());
+        event
     }
 }
 
 impl Events<'_> {
-    /// Makes the cursor that is due the current one.
-    fn pick(&mut self) -> Option<u32> {
-        let Reverse(key) = self.heap.pop()?;
-        self.current = Some(key.cursor);
-        Some(key.cursor)
+    /// Puts the next events into `batch`, instead of what it holds: none at the end.
+    pub(super) fn fill(&mut self, batch: &mut Vec<Event>) {
+        batch.clear();
+        while batch.len() < BATCH {
+            let Some(Reverse(key)) = self.heap.pop() else { return };
+            let until = self.heap.peek().map_or(Key::NEVER, |Reverse(next)| *next);
+            self.run(key.cursor, until, batch);
+        }
     }
 
-    /// Moves the current cursor, and puts it back once another is due.
-    #[inline]
-    fn step(&mut self, index: u32, loaded: bool) {
+    /// Takes the events of a cursor up to the moment at which another is due.
+    fn run(&mut self, index: u32, until: Key, batch: &mut Vec<Event>) {
         let cursor = &mut self.cursors[index as usize];
         let mut source = Source {
             blocks: self.blocks,
@@ -155,21 +182,14 @@ impl Events<'_> {
             stacks: &mut self.stacks,
             body: &mut self.body,
             unpacker: &mut self.unpacker,
+            spare: &mut self.spare,
             read: &mut self.read,
         };
-        let result = if loaded { cursor.advance(&mut source) } else { cursor.load(&mut source) };
-        if let Err(Lost) = result {
+        if cursor.run(index, until, batch, &mut source).is_err() {
             self.damaged_chunks += 1;
-            cursor.leave_chunk();
+            cursor.leave_chunk(&mut source);
         }
-        let Some(key) = cursor.key(index, self.table) else {
-            self.current = None;
-            return;
-        };
-        if self.heap.peek().is_some_and(|Reverse(next)| *next < key) {
-            self.heap.push(Reverse(key));
-            self.current = None;
-        }
+        self.heap.extend(cursor.key(index, self.table).map(Reverse));
     }
 }
 
@@ -180,6 +200,7 @@ struct Source<'a> {
     stacks: &'a mut Stacks,
     body: &'a mut Vec<u8>,
     unpacker: &'a mut Unpacker,
+    spare: &'a mut Vec<Records>,
     read: &'a mut u64,
 }
 
@@ -188,22 +209,17 @@ impl Cursor {
         Cursor {
             chunks,
             pieces_read: 0,
-            raw: Vec::new(),
-            at: 0,
-            before: 0,
+            records: Records::default(),
+            end: 0,
             decoder: ChunkDecoder::new(None),
             head: None,
         }
     }
 
     /// `None` at the end of the thread.
-    #[inline]
     fn key(&self, cursor: u32, table: &ChunkTable) -> Option<Key> {
         match &self.head {
-            Some(event) => {
-                let turn = if event.what.ends_memory() { Turn::EndsMemory } else { Turn::Other };
-                Some(Key { tick: event.at, turn, cursor })
-            }
+            Some(event) => Some(Key::of(event, cursor)),
             None => {
                 let tick = table.chunks[self.chunks.clone()].first()?.first_tick;
                 Some(Key { tick, turn: Turn::Load, cursor })
@@ -211,72 +227,102 @@ impl Cursor {
         }
     }
 
+    /// Gives what is due before `until`, as far as there is room in the batch and to the end of the
+    /// chunk. What comes next is the head.
+    fn run(
+        &mut self,
+        index: u32,
+        until: Key,
+        batch: &mut Vec<Event>,
+        source: &mut Source<'_>,
+    ) -> Result<(), Lost> {
+        match self.head.take() {
+            Some(head) => batch.push(head),
+            None => self.load(source)?,
+        }
+        loop {
+            let mut unread = self.records.unread();
+            self.head = decode(&mut self.decoder, &mut unread, source.stacks, |event| {
+                let is_due = until.is_behind(event, index) && batch.len() < BATCH;
+                if is_due {
+                    batch.push(*event);
+                }
+                is_due
+            })
+            .map_err(|_| Lost)?;
+            if self.head.is_some() {
+                let left = unread.left();
+                self.records.read_until(left);
+                return Ok(());
+            }
+            if !unread.is_empty() {
+                return Err(Lost);
+            }
+            let chunk = &source.table.chunks[self.chunks.start];
+            if self.pieces_read == source.table.pieces(chunk).len() {
+                self.leave_chunk(source);
+                return Ok(());
+            }
+            self.read_piece(chunk, source)?;
+        }
+    }
+
     /// Begins the next chunk.
     fn load(&mut self, source: &mut Source<'_>) -> Result<(), Lost> {
         let chunk = &source.table.chunks[self.chunks.start];
+        self.records = source.spare.pop().unwrap_or_default();
         self.read_piece(chunk, source)?;
-        let mut bytes = &self.raw[..];
-        self.decoder.start(&mut bytes).map_err(|_| Lost)?;
-        self.at = self.raw.len() - bytes.len();
+        let mut unread = self.records.unread();
+        self.decoder.start(&mut unread).map_err(|_| Lost)?;
+        let left = unread.left();
+        self.records.read_until(left);
         let thread = self.decoder.thread().map(|(thread, _)| thread);
         if thread != Some(chunk.thread) || self.decoder.now() != chunk.first_tick {
             return Err(Lost);
         }
-        self.advance(source)
-    }
-
-    /// Moves `head` to the next event of the chunk; leaves the chunk at its end.
-    #[inline]
-    fn advance(&mut self, source: &mut Source<'_>) -> Result<(), Lost> {
-        loop {
-            let mut bytes = &self.raw[self.at..];
-            let item = self.decoder.next(&mut bytes, source.stacks).map_err(|_| Lost)?;
-            self.at = self.raw.len() - bytes.len();
-            match item {
-                Some(Item::Event(event)) => {
-                    self.head = Some(event);
-                    return Ok(());
-                }
-                Some(Item::Code(_)) => {} // kept in blocks of their own
-                None => {
-                    let chunk = &source.table.chunks[self.chunks.start];
-                    if self.pieces_read == source.table.pieces(chunk).len() {
-                        self.leave_chunk();
-                        return Ok(());
-                    }
-                    self.read_piece(chunk, source)?;
-                }
-            }
-        }
+        Ok(())
     }
 
     /// Reads the current chunk's next piece, which must follow the one before.
     fn read_piece(&mut self, chunk: &ChunkAt, source: &mut Source<'_>) -> Result<(), Lost> {
         let piece = source.table.pieces(chunk)[self.pieces_read];
-        self.before += self.raw.len() as u64;
-        if u64::from(piece.offset) != self.before || *source.read > source.blocks.length() {
+        if u64::from(piece.offset) != self.end || *source.read > source.blocks.length() {
             return Err(Lost);
         }
         source.body.clear();
         let whole = source.blocks.body(piece.position, BlockKind::Piece, source.body).unwrap_or(false);
         *source.read += source.body.len() as u64;
-        let head = if whole { source.unpacker.unpack(source.body, &mut self.raw) } else { None };
-        if head.is_none_or(|head| head.chunk != chunk.serial || head.offset != piece.offset) {
-            return Err(Lost);
-        }
+        let head = if whole { source.unpacker.unpack(source.body, &mut self.records) } else { None };
+        let head = head.filter(|head| head.chunk == chunk.serial && head.offset == piece.offset);
+        self.end += u64::from(head.ok_or(Lost)?.raw_length);
         self.pieces_read += 1;
-        self.at = 0;
         Ok(())
     }
 
-    fn leave_chunk(&mut self) {
-        let previous = self.decoder.previous();
+    fn leave_chunk(&mut self, source: &mut Source<'_>) {
+        source.spare.push(std::mem::take(&mut self.records));
         self.chunks.next();
         self.pieces_read = 0;
-        self.raw = Vec::new();
-        self.at = 0;
-        self.before = 0;
-        self.decoder = ChunkDecoder::new(previous);
+        self.end = 0;
+        self.decoder = ChunkDecoder::new(self.decoder.previous());
         self.head = None;
     }
+}
+
+/// Decodes a piece until `take` does not take an event, which is returned; `None` at its end.
+fn decode(
+    decoder: &mut ChunkDecoder,
+    unread: &mut Unread<'_>,
+    stacks: &mut Stacks,
+    mut take: impl FnMut(&Event) -> bool,
+) -> Result<Option<Event>, ChunkError> {
+    while let Some(item) = decoder.next(unread, stacks)? {
+        // Descriptions of code are kept in blocks of their own.
+        if let Item::Event(event) = item
+            && !take(&event)
+        {
+            return Ok(Some(event));
+        }
+    }
+    Ok(None)
 }

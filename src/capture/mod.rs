@@ -11,6 +11,7 @@
 
 pub mod format;
 
+mod ahead;
 mod assembler;
 mod block;
 mod chunk;
@@ -18,8 +19,11 @@ mod chunk_table;
 mod code_block;
 mod columns;
 mod error;
+mod follow;
+mod growing;
 mod index;
 mod merge;
+mod online;
 mod piece;
 mod reader;
 mod writer;
@@ -33,8 +37,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Batch;
 pub use assembler::CodeAssembler;
 pub use error::{Error, Result};
+pub use follow::Follower;
 pub use merge::{Damage, Events};
 pub use reader::Reader;
-pub use writer::{Begun, Writer};
+pub use writer::{Begun, Writer, create};

@@ -1,7 +1,7 @@
 //! The body of a piece block: records of one chunk from some offset on.
 //!
 //! ```text
-//!  chunk:u64 offset:u32 raw-length:u32 thread:u32 sequence:u32 first-tick:u64 column × 5
+//!  chunk:u64 offset:u32 raw-length:u32 thread:u32 sequence:u32 first-tick:u64 column × 6
 //!  column = length:u32 packed-length:u32 zstd-frame[…]     of one length: as it is
 //! ```
 //!
@@ -13,7 +13,7 @@ use prof_shared::record::{Decoder, Record};
 use std::{fmt, io};
 use zstd::bulk::{Compressor, Decompressor};
 
-use super::columns::{self, Columns};
+use super::columns::{self, Columns, Records};
 use super::format::MAX_PIECE;
 use crate::model::{ChunkSerial, ThreadSerial, Tick};
 
@@ -111,23 +111,23 @@ impl Packer {
 }
 
 /// Reads bodies.
-pub(super) struct Unpacker {
-    zstd: Decompressor<'static>,
-    columns: Columns,
-}
+pub(super) struct Unpacker(Decompressor<'static>);
 
 impl Unpacker {
     pub fn new() -> Unpacker {
-        let zstd = Decompressor::new().expect("there is no dictionary that could be bad");
-        Unpacker { zstd, columns: Columns::default() }
+        Unpacker(Decompressor::new().expect("there is no dictionary that could be bad"))
     }
 
-    /// Puts the records of a body into `raw`; `None` if it is malformed.
-    pub fn unpack(&mut self, body: &[u8], raw: &mut Vec<u8>) -> Option<PieceHead> {
+    /// Puts the records of a body into `records`; `None` if it is malformed.
+    pub fn unpack(&mut self, body: &[u8], records: &mut Records) -> Option<PieceHead> {
+        records.refill(|columns| self.columns(body, columns))
+    }
+
+    fn columns(&mut self, body: &[u8], columns: &mut Columns) -> Option<PieceHead> {
         let head = PieceHead::from_bytes(body)?;
         let mut left = usize::try_from(head.raw_length).ok().filter(|&length| length <= MAX_PIECE)?;
         let mut rest = &body[PIECE_HEAD..];
-        for column in &mut self.columns {
+        for column in columns {
             let (sizes, after) = rest.split_first_chunk::<COLUMN_HEAD>()?;
             let sizes = sizes.as_chunks::<4>().0;
             let (length, packed) =
@@ -140,12 +140,11 @@ impl Unpacker {
                 true => column.extend_from_slice(bytes),
                 false => {
                     column.reserve_exact(length);
-                    self.zstd.decompress_to_buffer(bytes, column).ok().filter(|&got| got == length)?;
+                    self.0.decompress_to_buffer(bytes, column).ok().filter(|&got| got == length)?;
                 }
             }
         }
-        columns::join(&self.columns, raw)?;
-        (left == 0 && rest.is_empty() && raw.len() == head.raw_length as usize).then_some(head)
+        (left == 0 && rest.is_empty()).then_some(head)
     }
 }
 
@@ -169,29 +168,25 @@ mod tests {
         Packer::new().pack(head, raw).expect("it has a buffer of its own")
     }
 
-    fn unpack(body: &[u8], raw: &mut Vec<u8>) -> Option<PieceHead> {
-        Unpacker::new().unpack(body, raw)
-    }
-
     #[test]
     fn records_survive() {
-        let raw = b"records records records records".repeat(9);
+        let raw = [1, 0, 5, 6, 7].repeat(99);
         let head = PieceHead::of(ChunkSerial(7), 64, &raw);
         let body = pack(head, &raw);
         assert!(body.len() < raw.len());
-        let mut back = Vec::new();
-        assert_eq!(unpack(&body, &mut back), Some(head));
-        assert_eq!(back, raw);
+        let mut back = Records::default();
+        assert_eq!(Unpacker::new().unpack(&body, &mut back), Some(head));
+        assert_eq!(back.unread().left(), [99, 99, 99, 99, 99, 0]);
     }
 
     #[test]
     fn a_length_that_lies_is_refused() {
         let raw = [3; 100];
-        let mut back = Vec::new();
         for lie in [99, 101, u32::MAX] {
             let head = PieceHead { raw_length: lie, ..PieceHead::of(ChunkSerial(1), 8, &raw) };
-            assert_eq!(unpack(&pack(head, &raw), &mut back), None, "{lie}");
+            let mut back = Records::default();
+            assert_eq!(Unpacker::new().unpack(&pack(head, &raw), &mut back), None, "{lie}");
+            assert!(back.capacity() < 4096, "nothing was allocated for {lie}");
         }
-        assert!(back.capacity() < 4096, "nothing was allocated for {}", u32::MAX);
     }
 }

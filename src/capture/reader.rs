@@ -3,6 +3,7 @@
 
 use hashbrown::HashMap;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,7 +16,9 @@ use super::error::{Error, Result};
 use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, VERSION};
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
-use crate::model::{CodeId, CodeObject, End, Metadata, Note, NoteKind, RssSample, ThreadName};
+use crate::model::{
+    CodeId, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
+};
 
 /// An open capture. All but the events is in memory.
 #[derive(Debug)]
@@ -28,27 +31,21 @@ pub struct Reader {
 
 /// The blocks that are not pieces, decoded.
 #[derive(Debug, Default)]
-struct Rest {
-    metadata: Option<Metadata>,
-    codes: HashMap<CodeId, CodeObject>,
-    threads: Vec<ThreadName>,
-    rss: Vec<RssSample>,
-    notes: Vec<Note>,
-    end: Option<End>,
+pub(super) struct Rest {
+    pub metadata: Option<Metadata>,
+    pub codes: HashMap<CodeId, CodeObject>,
+    pub threads: Vec<ThreadName>,
+    pub processes: BTreeMap<u32, ProcessLife>,
+    pub rss: Vec<RssSample>,
+    pub notes: Vec<Note>,
+    pub end: Option<End>,
 }
 
 impl Reader {
     /// Opens the capture at `path`.
     pub fn open(path: &Path) -> Result<Reader> {
         let fail = |error| Error::Read(path.to_owned(), error);
-        // Without waiting for somebody to write, if it is a FIFO.
-        let mut options = File::options();
-        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
-        if !file.metadata().map_err(fail)?.is_file() {
-            return Err(Error::NotACapture(path.to_owned()));
-        }
-        let blocks = Blocks::new(file).map_err(fail)?;
-        check_head(&blocks, path)?;
+        let blocks = open_blocks(path)?;
         let found = blocks.find().map_err(fail)?;
         let mut rest = Rest::default();
         let mut damage = Damage { chunks: 0, blocks: found.damaged };
@@ -89,6 +86,11 @@ impl Reader {
         &self.rest.threads
     }
 
+    /// The processes that were forked while recording, by number.
+    pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
+        self.rest.processes.values()
+    }
+
     /// Samples of the resident set.
     pub fn rss(&self) -> &[RssSample] {
         &self.rest.rss
@@ -110,10 +112,29 @@ impl Reader {
         self.damage
     }
 
+    /// When the latest chunk began.
+    pub fn last_chunk_at(&self) -> Tick {
+        self.table.chunks.iter().map(|chunk| chunk.first_tick).max().unwrap_or_default()
+    }
+
     /// The events, oldest first. Memory is bounded by the threads that are alive at one time.
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.blocks, &self.table)
     }
+}
+
+/// Opens a file that begins as a capture does.
+pub(super) fn open_blocks(path: &Path) -> Result<Blocks> {
+    let fail = |error| Error::Read(path.to_owned(), error);
+    // Without waiting for somebody to write, if it is a FIFO.
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(Error::NotACapture(path.to_owned()));
+    }
+    let blocks = Blocks::new(file).map_err(fail)?;
+    check_head(&blocks, path)?;
+    Ok(blocks)
 }
 
 fn check_head(blocks: &Blocks, path: &Path) -> Result<()> {
@@ -128,7 +149,7 @@ fn check_head(blocks: &Blocks, path: &Path) -> Result<()> {
 
 impl Rest {
     /// Decodes a block; false if it is damaged.
-    fn read(&mut self, blocks: &Blocks, entry: &BlockEntry, body: &mut Vec<u8>) -> io::Result<bool> {
+    pub fn read(&mut self, blocks: &Blocks, entry: &BlockEntry, body: &mut Vec<u8>) -> io::Result<bool> {
         let Some(kind) = BlockKind::from_number(entry.kind) else { return Ok(true) };
         if matches!(kind, BlockKind::Piece | BlockKind::Index | BlockKind::Trailer) {
             return Ok(true);
@@ -141,6 +162,10 @@ impl Rest {
             BlockKind::Metadata => self.metadata = Some(json(body)?),
             BlockKind::Codes => self.decode_codes(body)?,
             BlockKind::Thread => self.threads.push(json(body)?),
+            BlockKind::Process => {
+                let process: ProcessLife = json(body)?;
+                self.processes.insert(process.number, process);
+            }
             BlockKind::Rss => self.rss.push(json(body)?),
             BlockKind::Note => self.notes.push(json(body)?),
             BlockKind::End => self.end = Some(json(body)?),

@@ -1,6 +1,6 @@
 //! Small captures for tests: records by hand, pieces in any order.
 
-use prof_shared::record::{Delta, Encoder};
+use prof_shared::record::{Delta, Encoder, Process};
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -65,6 +65,13 @@ impl Records {
     pub fn of(thread: u32, sequence: u32, ticks: u64) -> Records {
         let records = Records { bytes: Vec::new(), delta: Delta::default() };
         records.put(|e| e.origin(thread, 100 + thread, sequence, ticks))
+    }
+
+    /// In the forked process of that number; its pid is 1000 + the number.
+    pub fn of_child(number: u32, thread: u32, ticks: u64) -> Records {
+        let process = Process { number, parent: 0, pid: 1000 + number };
+        let records = Records { bytes: Vec::new(), delta: Delta::default() };
+        records.put(|e| e.origin_of_child(process, thread, 100 + thread, 0, ticks))
     }
 
     pub fn put(mut self, write: impl FnOnce(&mut Encoder)) -> Records {

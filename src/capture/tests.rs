@@ -56,7 +56,7 @@ fn everything_comes_back() {
     let first = events.next().expect("an allocation");
     let what = What::Alloc { kind: Kind::Malloc, addr: Addr(0x1000), size: 64 };
     let (thread, tid) = (ThreadSerial(1), Tid(101));
-    assert_eq!(first, Event { at: Tick(11), thread, tid, stack: first.stack, what });
+    assert_eq!(first, Event { at: Tick(11), process: first.process, thread, tid, stack: first.stack, what });
     assert_eq!(events.stacks().frames(first.stack).map(|frame| frame.code).collect::<Vec<_>>(), [CodeId(1)]);
     let second = events.next().expect("a free");
     assert_eq!(
@@ -276,8 +276,8 @@ fn other_files_are_refused() {
     head[..8].copy_from_slice(&format::MAGIC);
     head[8] = 1;
     assert!(matches!(refusal(&head), Error::NoMetadata(_)));
-    head[8] = 2;
-    assert!(matches!(refusal(&head), Error::Version { found: 2, .. }));
+    head[8] = 3;
+    assert!(matches!(refusal(&head), Error::Version { found: 3, .. }));
 }
 
 #[test]

@@ -13,9 +13,12 @@ use std::path::{Path, PathBuf};
 use super::code_block;
 use super::error::{Error, Result, is_full};
 use super::format::{BLOCK_HEAD, BlockHead, BlockKind, FILE_HEAD, MAGIC, MAX_BODY, MAX_PIECE, VERSION};
-use super::index::{self, BlockEntry, PieceEntry};
+use super::growing::GrowingIndex;
+use super::index::{BlockEntry, PieceEntry};
 use super::piece::{Packer, PieceHead};
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, Note, NoteKind, RssSample, ThreadName};
+use crate::model::{
+    ChunkSerial, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+};
 
 /// Code objects are written when so many bytes wait, or with the next piece.
 const CODES_BATCH: usize = 64 << 10;
@@ -30,7 +33,7 @@ pub struct Writer {
     file: File,
     /// Bytes of whole blocks.
     length: u64,
-    entries: Vec<BlockEntry>,
+    index: GrowingIndex,
     codes: Vec<u8>,
     packer: Packer,
     /// Fail point: the disk is full at this length.
@@ -47,7 +50,7 @@ impl Writer {
             path: path.to_owned(),
             file,
             length: 0,
-            entries: Vec::new(),
+            index: GrowingIndex::default(),
             codes: Vec::new(),
             packer: Packer::new(),
             #[cfg(test)]
@@ -88,6 +91,11 @@ impl Writer {
         self.json(BlockKind::Thread, thread)
     }
 
+    /// A process that was forked, or how it ended.
+    pub fn process(&mut self, process: &ProcessLife) -> Result<()> {
+        self.json(BlockKind::Process, process)
+    }
+
     /// A sample of the resident set.
     pub fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.json(BlockKind::Rss, sample)
@@ -110,7 +118,7 @@ impl Writer {
                 Ok(()) => break,
             }
         }
-        match self.index() {
+        match self.write_index() {
             Err(Error::Full(_)) => Ok(()), // readers walk the file instead
             result => result,
         }
@@ -132,11 +140,11 @@ impl Writer {
     }
 
     fn ending(&mut self, end: &End, given_up: u32) -> Result<()> {
-        let whole = (self.length, self.entries.len());
+        let (length, count) = (self.length, self.index.count());
         let result = self.try_ending(end, given_up);
         if result.is_err() {
-            self.entries.truncate(whole.1);
-            self.truncate(whole.0)?;
+            while self.index.count() > count && self.index.pop().is_some() {}
+            self.truncate(length)?;
         }
         result
     }
@@ -150,23 +158,20 @@ impl Writer {
         self.json(BlockKind::End, end)
     }
 
-    fn index(&mut self) -> Result<()> {
+    fn write_index(&mut self) -> Result<()> {
         let position = self.length;
-        let body = index::encode(&self.entries);
-        if body.len() > MAX_BODY {
-            return Ok(());
-        }
+        let Some(body) = self.index.body().map(<[u8]>::to_vec) else { return Ok(()) };
         self.block(BlockKind::Index, &body, None)?;
         self.block(BlockKind::Trailer, &position.to_le_bytes(), None)
     }
 
     fn give_up_last(&mut self) -> Result<bool> {
         // The first block is the metadata, without which there is no capture.
-        if self.entries.len() <= 1 {
+        if self.index.count() <= 1 {
             return Ok(false);
         }
-        let last = self.entries.pop().expect("there is more than one");
-        self.truncate(last.position)?;
+        let Some(last) = self.index.pop() else { return Ok(false) };
+        self.truncate(last)?;
         Ok(true)
     }
 
@@ -200,7 +205,7 @@ impl Writer {
         bytes.extend_from_slice(body);
         let position = self.length;
         self.append(&bytes)?;
-        self.entries.push(BlockEntry { kind: kind as u32, position, piece });
+        self.index.push(&BlockEntry { kind: kind as u32, position, piece });
         Ok(())
     }
 
@@ -264,7 +269,9 @@ fn identity(file: &fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-fn create(path: &Path, force: bool) -> Result<File> {
+/// Creates a file that only its owner can read. It never follows a symbolic link; with
+/// `force`, a file or link of that name is replaced.
+pub fn create(path: &Path, force: bool) -> Result<File> {
     if force {
         remove(path)?;
     }
@@ -277,12 +284,18 @@ fn create(path: &Path, force: bool) -> Result<File> {
     })
 }
 
+/// Removes a file, or a link: the link, not what it leads to. One that leads to a device,
+/// as `/dev/stdout` may, stays: whoever may remove it would take it from the whole machine.
 fn remove(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() || found.is_symlink() => {
+        Ok(found) if found.is_file() || found.is_symlink() && !leads_to_no_regular_file(path) => {
             fs::remove_file(path).map_err(|error| Error::Create(path.to_owned(), error))
         }
         Ok(_) => Err(Error::NotRegular(path.to_owned())),
         Err(_) => Ok(()),
     }
+}
+
+fn leads_to_no_regular_file(link: &Path) -> bool {
+    fs::metadata(link).is_ok_and(|found| !found.is_file())
 }

@@ -1,62 +1,58 @@
 //! `prof attach`.
 
-use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
-use std::path::PathBuf;
+use std::io::{BufWriter, Write, stdout};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prof_injector::tracee::sentry;
-use prof_shared::ring::Shape;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::units;
-use crate::capture::Reader;
+use super::background;
+use super::failure;
+use super::flamegraph;
+use super::recording::Recording;
+use super::several;
+use super::talk::{self, Form, Talk};
+use super::target::{Chosen, Which};
+use super::view::View;
 use crate::model::EndReason;
-use crate::record::{Clock, Company, Options, Outcome, Progress, Rehearsal, record, rehearse};
-use crate::report::{Format, Plain, StatsReport, bytes, count};
+use crate::record::{Company, Options, Progress, Rehearsal, record, rehearse};
+use crate::report::{Plain, bytes, count};
 
 /// Record every memory allocation of a running Python process.
 ///
 /// Nothing is installed, imported or restarted in it. The recording ends by
 /// Ctrl-C, by its duration, or when the process ends; the capture is complete in
-/// each case.
+/// each case. On a terminal it is shown while it runs, as by `prof live`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  prof attach 4711\n  prof attach 4711 --duration 60\n  prof attach 4711 --duration 5m -o /tmp/app.prof"
+    after_help = "Examples:\n  prof attach 4711\n  prof attach 4711 --duration 60\n  prof attach 4711 --duration 5m -o /tmp/app.prof\n  prof attach --name gunicorn\n  prof attach --name gunicorn --all --duration 60\n  prof attach --cmdline 'celery.*worker' --duration 60"
 )]
 pub(super) struct Arguments {
-    /// The process to record.
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    pid: i32,
-    /// Stop after this time: seconds, or with a unit (90s, 5m, 1h).
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    duration: Option<Duration>,
-    /// Write the capture to this file, by default `prof-<name>-<pid>-<time>.prof`.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Replace the file if it exists.
-    #[arg(short, long)]
-    force: bool,
-    /// Record each small object too: every call of Python's own allocators, not only
-    /// their requests to libc. Costs more.
-    #[arg(long)]
-    trace_python_allocators: bool,
-    /// Size of the shared ring: a larger one survives a slow disk longer.
-    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = units::ring_size)]
-    ring_size: Shape,
-    /// Order events by a shared counter instead of the processor's clock; chosen by
-    /// itself where that clock is not to be trusted.
-    #[arg(long, hide_short_help = true)]
-    sequence_clock: bool,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    recording: Recording,
     /// Wait for a process that is stopped (job control) or frozen, instead of refusing it.
     #[arg(long)]
     wait: bool,
     /// Only look: say what would be done, and touch nothing.
-    #[arg(long, conflicts_with_all = ["duration", "output", "force", "wait", "quiet"])]
+    #[arg(long, conflicts_with_all = ["duration", "max_size", "output", "force", "wait", "quiet"])]
     dry_run: bool,
+    /// Write this too when the recording has ended.
+    #[arg(long, value_name = "FORM")]
+    report: Option<ReportForm>,
+    /// How to tell on stderr what happens: for people, or one JSON object a line.
+    #[arg(long, value_name = "FORM", default_value = "text", conflicts_with_all = ["quiet", "verbose"])]
+    progress: Form,
+    /// Do not show the recording on a full screen while it runs, only a line of progress.
+    #[arg(long)]
+    no_live: bool,
+    /// Record on without a terminal, and return when recording has begun. What is said goes to
+    /// a file beside the capture; `prof detach` ends the recording.
+    #[arg(long, conflicts_with_all = ["dry_run"])]
+    background: bool,
     /// Print nothing but errors and the line that says that recording has begun.
     #[arg(short, long)]
     quiet: bool,
@@ -65,50 +61,99 @@ pub(super) struct Arguments {
     verbose: bool,
 }
 
+/// What is written besides the capture.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ReportForm {
+    /// The page of `prof flamegraph`, beside the capture.
+    Html,
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let options = Options {
-        pid: arguments.pid,
-        duration: arguments.duration,
-        output: arguments.output.clone(),
-        wait: arguments.wait,
-        force: arguments.force,
-        domains: arguments.trace_python_allocators,
-        ring: arguments.ring_size,
-        clock: if arguments.sequence_clock { Clock::Sequence } else { Clock::choose() },
-    };
-    if arguments.dry_run {
-        return tell_rehearsal(arguments, &rehearse(&options)?);
-    }
-    sentry::post();
-    let signals = Signals::listen()?;
-    let talk = Talk::new(arguments);
-    let mut company = Company { stop: &|| signals.reason(), tell: &mut |progress| talk.tell(progress) };
-    let outcome = record(&options, &mut company);
-    talk.end();
-    let outcome = outcome?;
-    if !arguments.quiet {
-        summarize(&outcome)?;
-    }
-    if !outcome.children.is_empty() {
-        let (count, pid) = (outcome.children.len(), arguments.pid);
-        eprintln!(
-            "note: {count} forked children carry hooks, which do nothing; `prof detach --children {pid}` removes them"
-        );
-    }
-    match outcome.residue {
-        Some(error) => Err(crate::record::Error::Residue(Box::new(error)).into()),
-        None => Ok(()),
+    match (attach(arguments), arguments.progress) {
+        (Err(error), Form::Json) => Err(talk::tell_error(error)),
+        (result, _) => result,
     }
 }
 
+fn attach(arguments: &Arguments) -> anyhow::Result<()> {
+    let recording = &arguments.recording;
+    if arguments.background {
+        return background::start(recording.output.as_deref(), recording.force);
+    }
+    if arguments.which.all {
+        return attach_all(arguments);
+    }
+    let Chosen { pid, start_ticks } = arguments.which.choose(recording.ring_size)?;
+    let options = Options { start_ticks, wait: arguments.wait, ..recording.options(pid) };
+    if arguments.dry_run {
+        return tell_rehearsal(options.pid, &rehearse(&options)?);
+    }
+    if let (Some(ReportForm::Html), Some(capture)) = (arguments.report, &recording.output) {
+        flamegraph::check_beside(capture, recording.force)?;
+    }
+    sentry::post();
+    let signals = Signals::listen()?;
+    let talk = Talk::new(options.pid, arguments.progress, arguments.quiet, arguments.verbose);
+    let mut view = View::new(talk.has_line() && !arguments.no_live, &signals.0);
+    let mut tell = |progress| {
+        let begun = match &progress {
+            Progress::Started { path, .. } => Some(path.clone()),
+            Progress::Running { .. } if view.is_shown() => return,
+            Progress::Running { .. } => None,
+        };
+        talk.tell(progress);
+        begun.into_iter().for_each(|path| view.begin(path));
+    };
+    let outcome = record(&options, &mut Company { stop: &|| signals.reason(), tell: &mut tell });
+    view.end();
+    talk.end();
+    let outcome = outcome?;
+    let path = outcome.path.clone();
+    let concluded = talk.conclude(outcome);
+    if let Some(ReportForm::Html) = arguments.report {
+        flamegraph::write_beside(&path, recording.force, arguments.progress == Form::Json)?;
+    }
+    concluded
+}
+
+fn attach_all(arguments: &Arguments) -> anyhow::Result<()> {
+    let recording = &arguments.recording;
+    let chosen = arguments.which.choose_all(recording.ring_size)?;
+    let of =
+        |Chosen { pid, start_ticks }| Options { start_ticks, wait: arguments.wait, ..recording.options(pid) };
+    let all: Vec<Options> = chosen.into_iter().map(of).collect();
+    sentry::post();
+    let signals = Signals::listen()?;
+    let talk_of = |pid| Talk::new(pid, Form::Text, arguments.quiet, arguments.verbose).among_others();
+    let recorded = several::record_each(&all, &talk_of, &|| signals.reason());
+    let mut ended_well = 0;
+    for (talk, outcome) in recorded {
+        let path = outcome.path.clone();
+        let concluded = talk.conclude(outcome);
+        if let Some(ReportForm::Html) = arguments.report {
+            flamegraph::write_beside(&path, recording.force, false)?;
+        }
+        match concluded {
+            Ok(()) => ended_well += 1,
+            Err(error) => eprintln!("prof: {}", Plain(&failure::line(&error))),
+        }
+    }
+    anyhow::ensure!(
+        ended_well == all.len(),
+        "{} of {} recordings went wrong",
+        all.len() - ended_well,
+        all.len()
+    );
+    Ok(())
+}
+
 /// What would be done.
-fn tell_rehearsal(arguments: &Arguments, rehearsal: &Rehearsal) -> anyhow::Result<()> {
+fn tell_rehearsal(pid: i32, rehearsal: &Rehearsal) -> anyhow::Result<()> {
     let Rehearsal { python, allocator, threads, entries, refused, address_space, .. } = rehearsal;
     let mut out = BufWriter::new(stdout().lock());
     writeln!(
         out,
-        "process {} can be recorded: {python} ({allocator}), {} thread{}",
-        arguments.pid,
+        "process {pid} can be recorded: {python} ({allocator}), {} thread{}",
         count(*threads),
         if *threads == 1 { "" } else { "s" }
     )?;
@@ -152,60 +197,4 @@ impl Signals {
             _ => None,
         }
     }
-}
-
-/// What is said on stderr while recording.
-struct Talk {
-    pid: i32,
-    is_verbose: bool,
-    line: ProgressBar,
-}
-
-impl Talk {
-    fn new(arguments: &Arguments) -> Talk {
-        let shown = !arguments.quiet && stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let line = ProgressBar::with_draw_target(None, target);
-        line.set_style(ProgressStyle::with_template("{msg}").expect("a valid template"));
-        Talk { pid: arguments.pid, is_verbose: arguments.verbose, line }
-    }
-
-    fn tell(&self, progress: Progress) {
-        match progress {
-            Progress::Started { path, notes } => {
-                let path = path.display().to_string();
-                eprintln!("prof: recording pid {} to {}", self.pid, Plain(&path));
-                for note in notes.iter().filter(|_| self.is_verbose) {
-                    eprintln!("note: {}", Plain(note));
-                }
-            }
-            Progress::Running { elapsed, events, live_bytes, is_estimate, resident_bytes, lost } => {
-                let about = if is_estimate { "~" } else { "" };
-                self.line.set_message(format!(
-                    "{} s  {} events  {about}{} live  {} resident  {} lost",
-                    elapsed.as_secs(),
-                    count(events),
-                    bytes(live_bytes),
-                    bytes(resident_bytes),
-                    count(lost),
-                ));
-            }
-        }
-    }
-
-    fn end(&self) {
-        self.line.finish_and_clear();
-    }
-}
-
-/// The screen that everybody wants first.
-fn summarize(outcome: &Outcome) -> anyhow::Result<()> {
-    let reader = Reader::open(&outcome.path)?;
-    let lines = super::input::line_resolver(reader.metadata());
-    let report = StatsReport::new(&reader, &lines, super::report::SITES);
-    let mut out = BufWriter::new(stderr().lock());
-    writeln!(out, "prof: ended ({})", outcome.end.reason.name().replace('_', " "))?;
-    report.write_screen(Format::WHOLE_TEXT, &mut out)?;
-    writeln!(out, "next: prof stats {}", Plain(&outcome.path.display().to_string()))?;
-    Ok(out.flush()?)
 }

@@ -1,16 +1,17 @@
 //! `prof detach`.
 
-use crate::record::{Cleaned, Left, longest_pause_us, withdraw, withdraw_children};
+use crate::record::{Cleaned, Left, Recorder, longest_pause_us, withdraw, withdraw_children};
 use crate::report::Plain;
 use prof_injector::tracee::sentry;
 
-/// Remove what a killed `prof attach` left in a process.
+/// End the recording of a process, or remove what a killed `prof attach` left in it.
 ///
-/// A recording that runs removes everything by itself when it ends.
+/// A recording that runs is ended in order, wherever it was started: its capture is complete,
+/// and nothing is left in the process. A `prof attach --all` ends all that it records.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  prof detach 4711\n  prof detach --children 4711")]
 pub(super) struct Arguments {
-    /// The process to clean.
+    /// The process that is recorded, or is to be cleaned.
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     pid: i32,
     /// Clean the processes that it has forked while it was recorded, and their children;
@@ -24,6 +25,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     sentry::post();
     if arguments.children {
         return clean_children(pid);
+    }
+    if let Some(recorder) = Recorder::of(pid) {
+        recorder.end()?;
+        let by = recorder.pid();
+        eprintln!("prof: ended the recording of process {pid} by process {by}, which has said where it is");
+        return Ok(());
     }
     match withdraw(pid)? {
         None => eprintln!("prof: nothing of prof is in process {pid}"),

@@ -1,19 +1,51 @@
 //! How a failure is told: one line, and a hint where there is something to do.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use crate::capture;
+use crate::explore;
 use crate::record;
 use crate::report::Plain;
 
+/// The context of an error that has been told already.
+#[derive(Debug)]
+pub(super) struct Told;
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("told already")
+    }
+}
+
+/// The exit code of an error that has one of its own.
+#[derive(Debug)]
+pub(super) struct Code(pub u8);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.0)
+    }
+}
+
 /// Tells it on stderr; gives the exit code.
 pub(super) fn tell(error: &anyhow::Error) -> ExitCode {
-    eprintln!("prof: {}", Plain(&line(error)));
-    if let Some(hint) = hint(error) {
-        eprintln!("hint: {}", Plain(&hint));
+    if error.downcast_ref::<Told>().is_none() {
+        eprintln!("prof: {}", Plain(&line(error)));
+        if let Some(hint) = hint(error) {
+            eprintln!("hint: {}", Plain(&hint));
+        }
+    }
+    ExitCode::from(status(error))
+}
+
+/// The exit code of an error.
+pub(super) fn status(error: &anyhow::Error) -> u8 {
+    if let Some(Code(code)) = error.downcast_ref() {
+        return *code;
     }
     let is_refusal = error.downcast_ref().is_some_and(record::Error::is_refusal);
-    if is_refusal { ExitCode::from(REFUSED) } else { ExitCode::FAILURE }
+    if is_refusal { REFUSED } else { FAILED }
 }
 
 /// Tells what is wrong with the arguments, or prints the help that was asked for.
@@ -41,7 +73,7 @@ pub(super) fn tell_usage(error: &clap::Error) -> ExitCode {
 const USAGE: u8 = 2;
 
 /// The error and its causes, as far as they say something new.
-fn line(error: &anyhow::Error) -> String {
+pub(super) fn line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if line.is_empty() {
@@ -53,10 +85,16 @@ fn line(error: &anyhow::Error) -> String {
     line
 }
 
+/// The exit code of a failure.
+const FAILED: u8 = 1;
 /// The exit code of a refusal: the target was not touched.
 const REFUSED: u8 = 3;
 
-fn hint(error: &anyhow::Error) -> Option<String> {
+/// What can be done about it.
+pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(explore::Error::NoTerminal) = error.downcast_ref() {
+        return Some("`prof summary FILE` prints a table".to_owned());
+    }
     match error.downcast_ref() {
         Some(record::Error::Capture(error)) => of_capture(error).map(str::to_owned),
         Some(error) => error.hint(),

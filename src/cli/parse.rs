@@ -14,5 +14,5 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.input.print(|reader, lines, format, out| Records::new(reader, lines, format).write(out))
+    arguments.input.print_records(|reader, lines, format, out| Records::new(reader, lines, format).write(out))
 }

@@ -1,7 +1,8 @@
 //! `prof report`.
 
 use super::input::Input;
-use crate::report::StatsReport;
+use super::select::{Window, Within};
+use crate::report::{INTERVALS, StatsReport};
 
 /// Call sites in each list.
 pub(super) const SITES: usize = 5;
@@ -14,10 +15,17 @@ pub(super) const SITES: usize = 5;
 pub(super) struct Arguments {
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    within: Within,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments
-        .input
-        .print(|reader, lines, format, out| StatsReport::new(reader, lines, SITES).write_screen(format, out))
+    let Arguments { input, window, within } = arguments;
+    input.print_report(
+        INTERVALS,
+        |reader| Ok(window.narrow(within.question(reader)?, reader.metadata())),
+        |profile, format, out| StatsReport::new(profile, SITES).write_screen(format, out),
+    )
 }

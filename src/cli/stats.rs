@@ -1,7 +1,8 @@
 //! `prof stats`.
 
 use super::input::Input;
-use crate::report::StatsReport;
+use super::select::{Window, Within};
+use crate::report::{INTERVALS, StatsReport};
 
 /// Show the figures of a capture: totals, peak, sizes, where most was allocated.
 #[derive(clap::Args)]
@@ -11,6 +12,10 @@ use crate::report::StatsReport;
 pub(super) struct Arguments {
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    window: Window,
+    #[command(flatten)]
+    within: Within,
     /// Show so many entries in each list.
     #[arg(short = 'n', long = "num-largest", value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -18,8 +23,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let top = arguments.top as usize;
-    arguments
-        .input
-        .print(|reader, lines, format, out| StatsReport::new(reader, lines, top).write(format, out))
+    let Arguments { input, window, within, top } = arguments;
+    input.print_report(
+        INTERVALS,
+        |reader| Ok(window.narrow(within.question(reader)?, reader.metadata())),
+        |profile, format, out| StatsReport::new(profile, *top as usize).write(format, out),
+    )
 }

@@ -3,18 +3,26 @@
 use prof_shared::ring::Shape;
 use std::time::Duration;
 
-/// `60`, `90s`, `5m`, `1500ms`; not nothing.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// `60`, `90s`, `5m`, `1500ms`.
+pub(super) fn moment(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().map(Duration::try_from_secs_f64);
-    let duration = match seconds {
-        Some(duration) => duration.map_err(|error| error.to_string())?,
-        None => humantime::parse_duration(text).map_err(|_| "not a time such as 60, 90s or 5m")?,
-    };
+    match seconds {
+        Some(duration) => duration.map_err(|error| error.to_string()),
+        None => humantime::parse_duration(text).map_err(|_| "not a time such as 60, 90s or 5m".to_owned()),
+    }
+}
+
+/// The same; not nothing.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration = moment(text)?;
     if duration.is_zero() { Err("a recording takes longer than that".to_owned()) } else { Ok(duration) }
 }
 
+/// The size of the ring where none is given.
+pub(super) const RING_SIZE: &str = "32MiB";
+
 /// `32MiB`, `1GiB`, `256K`; a number alone is bytes.
-pub(super) fn ring_size(text: &str) -> Result<Shape, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -24,10 +32,14 @@ pub(super) fn ring_size(text: &str) -> Result<Shape, String> {
         other => return Err(format!("unknown unit {other:?}; use KiB, MiB or GiB")),
     };
     let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    match bytes {
-        Some(bytes) if (Shape::MIN_BYTES..=Shape::MAX_BYTES).contains(&bytes) => Ok(Shape::new(bytes)),
-        Some(_) => Err("a ring has 256 KiB to 16 GiB".to_owned()),
-        None => Err("not a size".to_owned()),
+    bytes.ok_or_else(|| "not a size".to_owned())
+}
+
+/// The same, for a ring.
+pub(super) fn ring_size(text: &str) -> Result<Shape, String> {
+    match size(text)? {
+        bytes if (Shape::MIN_BYTES..=Shape::MAX_BYTES).contains(&bytes) => Ok(Shape::new(bytes)),
+        _ => Err("a ring has 256 KiB to 16 GiB".to_owned()),
     }
 }
 
@@ -40,6 +52,7 @@ mod tests {
         for (text, millis) in [("60", 60_000), ("90s", 90_000), ("5m", 300_000), ("0.5", 500), ("50ms", 50)] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+        assert_eq!(moment("0"), Ok(Duration::ZERO));
         for text in ["", "0", "-1", "soon", "5 parsecs", "nan", "1e30"] {
             assert!(duration(text).is_err(), "{text}");
         }

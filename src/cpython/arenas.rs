@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  arenas ─► arena_object × maxarenas      address 0: not in use
-//!              address nfreepools ntotalpools …     48 bytes, 3.8 to 3.13
+//!              address nfreepools ntotalpools …     48 bytes, 3.6 to 3.15
 //! ```
 //!
 //! `arenas` and `maxarenas` are static variables up to 3.11 (`Objects/obmalloc.c`),

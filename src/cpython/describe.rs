@@ -13,7 +13,7 @@ pub struct Facts {
     pub implementation: &'static str,
     /// Its version.
     pub version: Version,
-    /// `sys.abiflags`; empty for every build that is supported.
+    /// `sys.abiflags`.
     pub abi_flags: &'static str,
     /// Who serves `PyObject_Malloc`.
     pub allocator: Allocator,
@@ -54,7 +54,7 @@ impl Allocator {
 
     fn from_setting(setting: &str) -> Option<Allocator> {
         Some(match setting {
-            "" | "default" | "pymalloc" => Self::Pymalloc,
+            "pymalloc" => Self::Pymalloc,
             "malloc" => Self::Malloc,
             "mimalloc" => Self::Mimalloc,
             "debug" | "pymalloc_debug" => Self::PymallocDebug,
@@ -85,8 +85,21 @@ impl Interpreter {
     /// (3.12 and later), else from the environment that the process started with.
     pub fn facts(&self, process: &Process, maps: &Maps) -> Facts {
         let tables = Tables::read(&process.memory(), self);
-        let allocator = tables.map_or_else(|| from_environment(process), |tables| tables.allocator(maps));
-        Facts { implementation: "cpython", version: self.version(), abi_flags: "", allocator }
+        let allocator = match tables {
+            Some(tables) => tables.allocator(maps),
+            None => from_environment(process, self.is_debug()),
+        };
+        Facts { implementation: "cpython", version: self.version(), abi_flags: self.abi_flags(), allocator }
+    }
+
+    /// Up to 3.7 a build with pymalloc says so, and nearly every one is.
+    fn abi_flags(&self) -> &'static str {
+        match (self.version().at_least(8), self.is_debug()) {
+            (false, false) => "m",
+            (false, true) => "dm",
+            (true, false) => "",
+            (true, true) => "d",
+        }
     }
 }
 
@@ -165,12 +178,12 @@ impl Domain {
 }
 
 /// `PYTHONMALLOC` and `PYTHONDEVMODE`; `-E`, `-I` and `-X dev` are not looked at.
-fn from_environment(process: &Process) -> Allocator {
+fn from_environment(process: &Process, is_debug: bool) -> Allocator {
     let environment = std::fs::read(format!("/proc/{}/environ", process.pid())).unwrap_or_default();
-    parse_environment(&environment)
+    parse_environment(&environment, is_debug)
 }
 
-fn parse_environment(environment: &[u8]) -> Allocator {
+fn parse_environment(environment: &[u8], is_debug: bool) -> Allocator {
     let value = |name: &str| {
         let mut entries = environment.split(|&byte| byte == 0);
         let found = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
@@ -179,7 +192,7 @@ fn parse_environment(environment: &[u8]) -> Allocator {
     let set = value("PYTHONMALLOC").and_then(|setting| Allocator::from_setting(&setting));
     match set {
         Some(allocator) => allocator,
-        None if value("PYTHONDEVMODE").is_some() => Allocator::PymallocDebug,
+        None if is_debug || value("PYTHONDEVMODE").is_some() => Allocator::PymallocDebug,
         None => Allocator::Pymalloc,
     }
 }
@@ -197,9 +210,10 @@ mod tests {
             ("PYTHONMALLOC=\0PYTHONDEVMODE=1\0", Allocator::PymallocDebug),
             ("PYTHONMALLOC=malloc\0PYTHONDEVMODE=1", Allocator::Malloc),
             ("XPYTHONMALLOC=malloc\0PYTHONMALLOCX=malloc", Allocator::Pymalloc),
+            ("PYTHONMALLOC=default\0PYTHONDEVMODE=1", Allocator::PymallocDebug),
             ("PYTHONMALLOC=\u{fffd}", Allocator::Pymalloc),
         ] {
-            assert_eq!(parse_environment(environment.as_bytes()), expected, "{environment:?}");
+            assert_eq!(parse_environment(environment.as_bytes(), false), expected, "{environment:?}");
         }
     }
 }

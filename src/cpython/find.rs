@@ -2,12 +2,13 @@
 //! and where its state lies. Nothing runs for it, and the file may be stripped.
 
 use super::looks::{self, Looks};
-use super::offsets::{self, BadTable, DEBUG_BYTES, Layout};
+use super::offsets::{self, BadTable, Layout};
 use super::stamp;
 use super::version::Version;
 use super::walk::{Damage, Thread, Walker};
+use prof_injector::detour::references;
 use prof_injector::process::{Maps, Memory, Module, Process, Symbol};
-use prof_shared::region::PyOffsets;
+use prof_shared::region::{ABSENT, PyOffsets};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub enum NotPython {
     /// PyPy has other structures.
     #[error("this process runs PyPy ({0})")]
     PyPy(PathBuf),
+    /// Several modules are, and each of two has an interpreter.
+    #[error("two CPythons run in this process, {0} and {1}")]
+    Several(PathBuf, PathBuf),
     /// The module is there, but no interpreter has been made yet.
     #[error("CPython is not initialized in this process")]
     NotInitialized,
@@ -36,10 +40,7 @@ pub enum NotPython {
     /// An alpha or a beta.
     #[error("CPython {0} is a development release")]
     Unstable(Version),
-    /// `--with-pydebug`.
-    #[error("this CPython {0} is a debug build")]
-    DebugBuild(Version),
-    /// `--with-trace-refs`.
+    /// `--with-trace-refs`, which up to 3.7 every debug build has.
     #[error("this CPython {0} is built with trace-refs")]
     TraceRefs(Version),
     /// `--disable-gil`.
@@ -56,7 +57,7 @@ pub enum NotPython {
         /// The symbol.
         symbol: &'static str,
     },
-    /// 3.13's own table of offsets makes no sense.
+    /// Its own table of offsets (3.13 and later) makes no sense.
     #[error("CPython {version}: {source}")]
     DebugOffsets {
         /// The version.
@@ -77,12 +78,13 @@ impl NotPython {
             Self::NotInitialized | Self::UnknownVersion(_) => {
                 "it may be starting or ending: try again in a moment"
             }
-            Self::PyPy(_) | Self::TooOld(_) => "CPython 3.8 to 3.13 is supported",
-            Self::TooNew(_) => "CPython 3.8 to 3.13 is supported: look for a newer prof",
+            Self::PyPy(_) | Self::TooOld(_) => "CPython 3.6 to 3.15 is supported",
+            Self::TooNew(_) => "CPython 3.6 to 3.15 is supported: look for a newer prof",
             Self::Unstable(_) => "structures still move before a release candidate: use a release",
-            Self::DebugBuild(_) | Self::TraceRefs(_) | Self::FreeThreaded(_) => {
+            Self::TraceRefs(_) | Self::FreeThreaded(_) => {
                 "run the program with a regular build of the same version"
             }
+            Self::Several(..) => "only the stacks of one could be told: record a process that runs one",
             Self::NoSymbol { .. } => "the interpreter must be linked with its dynamic symbols (-rdynamic)",
             Self::DebugOffsets { .. } | Self::Unreadable(_) => return None,
         })
@@ -94,6 +96,7 @@ impl NotPython {
 pub struct Interpreter {
     path: PathBuf,
     version: Version,
+    is_debug: bool,
     runtime: Range<u64>,
     layout: Layout,
 }
@@ -106,33 +109,40 @@ impl Interpreter {
             return Err(NotPython::PyPy(pypy.path.clone()));
         }
         let memory = process.memory();
-        let mut refusal = NotPython::NoInterpreter;
+        let mut found: Result<Interpreter, _> = Err(NotPython::NoInterpreter);
         for module in modules.iter().filter(|module| is_cpython(module)) {
-            match Interpreter::of(&memory, maps, module) {
-                Ok(interpreter) => return Ok(interpreter),
-                Err(reason) => refusal = reason,
-            }
+            found = match (found, Interpreter::of(&memory, maps, module)) {
+                (Ok(one), Ok(other)) => return Err(NotPython::Several(one.path, other.path)),
+                (Ok(one), Err(_)) => Ok(one),
+                (Err(_), result) => result,
+            };
         }
-        Err(refusal)
+        found
     }
 
     fn of(memory: &Memory, maps: &Maps, module: &Module) -> Result<Interpreter, NotPython> {
         let version = read_version(memory, maps, module)?;
         let mut layout = layout_for(version)?;
         refuse_builds(module, version)?;
-        let state = symbol(module, "_PyRuntime")?;
-        let runtime = state.addr;
-        if version.at_least(13) {
-            apply_debug_offsets(memory, runtime, version, &mut layout)?;
+        let is_debug = is_debug_build(module);
+        if is_debug {
+            layout.arenas.interpreter_state = layout.arenas.interpreter_state_debug;
         }
+        let state = if version.at_least(7) { symbol(module, "_PyRuntime")? } else { head(memory, module)? };
+        let runtime = state.addr;
+        apply_debug_offsets(memory, runtime, version, &mut layout)?;
         layout.walk.this_thread_state = function(module, "PyGILState_GetThisThreadState")?;
         layout.walk.code_type = symbol(module, "PyCode_Type")?.addr;
-        layout.walk.finalizing = runtime + u64::from(layout.runtime_finalizing);
+        layout.walk.finalizing = match layout.runtime_finalizing {
+            ABSENT => symbol(module, "_Py_Finalizing")?.addr,
+            offset => runtime + u64::from(offset),
+        };
         match memory.read_u64(runtime + u64::from(layout.runtime_interpreters))? {
             0 => Err(NotPython::NotInitialized),
             _ => Ok(Interpreter {
                 path: module.path.clone(),
                 version,
+                is_debug,
                 runtime: runtime..runtime.saturating_add(state.size),
                 layout,
             }),
@@ -149,10 +159,16 @@ impl Interpreter {
         self.version
     }
 
+    /// Whether it is a debug build.
+    pub fn is_debug(&self) -> bool {
+        self.is_debug
+    }
+
     /// What the payload walks frames by, addresses included.
     ///
     /// `PyGILState_GetThisThreadState` is `pthread_getspecific` behind one test
-    /// (`Python/pystate.c`, 3.8 to 3.13): it takes no lock and allocates nothing.
+    /// (`Python/pystate.c`, 3.6 to 3.14): it takes no lock and allocates nothing. In 3.15
+    /// it is a load from thread-local storage.
     pub fn offsets(&self) -> PyOffsets {
         self.layout.walk
     }
@@ -202,8 +218,22 @@ fn function(module: &Module, name: &'static str) -> Result<u64, NotPython> {
     }
 }
 
+/// 3.6 keeps its interpreters in a static variable. `PyInterpreterState_Head` does nothing
+/// but load it (`Python/pystate.c`).
+fn head(memory: &Memory, module: &Module) -> Result<Symbol, NotPython> {
+    const NAME: &str = "PyInterpreterState_Head";
+    const CODE_BYTES: usize = 16;
+    let mut code = [0; CODE_BYTES];
+    let function = function(module, NAME)?;
+    let len = memory.read_some(function, &mut code)?;
+    match references(&code[..len], function, 2)[..] {
+        [addr] => Ok(Symbol { addr, size: 8, is_function: false }),
+        _ => Err(NotPython::NoSymbol { module: module.path.clone(), symbol: NAME }),
+    }
+}
+
 fn layout_for(version: Version) -> Result<Layout, NotPython> {
-    if !version.at_least(8) {
+    if !version.at_least(6) {
         return Err(NotPython::TooOld(version));
     }
     let layout = (version.major == 3).then(|| Layout::of(version.minor)).flatten();
@@ -221,10 +251,12 @@ fn refuse_builds(module: &Module, version: Version) -> Result<(), NotPython> {
     if exports("PyModule_Create2TraceRefs") {
         return Err(NotPython::TraceRefs(version));
     }
-    if exports("_Py_NegativeRefcount") {
-        return Err(NotPython::DebugBuild(version));
-    }
     Ok(())
+}
+
+/// Whether it is built `--with-pydebug`: objects count references (`Include/object.h`).
+fn is_debug_build(module: &Module) -> bool {
+    module.symbol("_Py_NegativeRefcount").is_some()
 }
 
 fn apply_debug_offsets(
@@ -233,9 +265,10 @@ fn apply_debug_offsets(
     version: Version,
     layout: &mut Layout,
 ) -> Result<(), NotPython> {
-    let mut table = [0; DEBUG_BYTES];
+    let Some(words) = layout.debug else { return Ok(()) };
+    let mut table = vec![0; words.bytes()];
     memory.read(runtime, &mut table)?;
-    offsets::apply(layout, version, &table).map_err(|source| match source {
+    offsets::apply(layout, &words, version, &table).map_err(|source| match source {
         BadTable::FreeThreaded => NotPython::FreeThreaded(version),
         source => NotPython::DebugOffsets { version, source },
     })

@@ -4,13 +4,16 @@ use super::Version;
 use super::arenas::ArenaTable;
 use super::looks;
 use super::object::Objects;
-use super::offsets::{self, DEBUG_BYTES, Layout};
+use super::offsets::{self, Layout};
 use prof_injector::Pid;
 use prof_injector::process::Memory;
 use prof_shared::region::ABSENT;
 
+const OLDEST: u8 = 6;
+const VERSIONS: u8 = 10;
+
 fn version(lot: u8) -> Version {
-    Version::from_hex(0x0300_00f0 | u32::from(8 + lot % 6) << 16).expect("a release")
+    Version::from_hex(0x0300_00f0 | u32::from(OLDEST + lot % VERSIONS) << 16).expect("a release")
 }
 
 /// A version, a first line, an offset, and a line table.
@@ -28,9 +31,9 @@ const POINTS: u64 = 0x7a7a << 48;
 /// `7a7a` become pointers into it.
 pub fn structures(data: &[u8]) {
     let Some((&lot, image)) = data.split_first() else { return };
-    let (version, mut layout) = (version(lot), Layout::of(8 + lot % 6).expect("a table"));
-    if let (true, Some((table, _))) = (version.at_least(13), image.split_first_chunk::<DEBUG_BYTES>()) {
-        let _bad = offsets::apply(&mut layout, version, table);
+    let (version, mut layout) = (version(lot), Layout::of(OLDEST + lot % VERSIONS).expect("a table"));
+    if let Some(words) = layout.debug {
+        let _bad = offsets::apply(&mut layout, &words, version, &image[..image.len().min(words.bytes())]);
     }
     let mut words: Vec<u64> = image.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)).collect();
     let Some(base) = words.first().map(|first| &raw const *first as u64) else { return };

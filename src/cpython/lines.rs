@@ -5,10 +5,10 @@
 //!
 //! | version    | frame field             | leaf frame          | frame that called     |
 //! |------------|-------------------------|---------------------|-----------------------|
-//! | 3.8, 3.9   | `f_lasti`, bytes        | executing           | the call              |
+//! | 3.6 to 3.9 | `f_lasti`, bytes        | executing           | the call              |
 //! | 3.10       | `f_lasti`, code units   | executing           | the call              |
 //! | 3.11, 3.12 | `prev_instr`, a pointer | executing           | the call's last cache |
-//! | 3.13       | `instr_ptr`, a pointer  | executing           | the call              |
+//! | since 3.13 | `instr_ptr`, a pointer  | executing           | the call              |
 //!
 //! So the offset always lies within the instruction that executes, whose entry in
 //! the table covers its inline caches: one rule serves leaf and caller, and none
@@ -37,7 +37,7 @@ pub fn line(version: Version, first_line: u32, table: &[u8], offset: i32) -> u32
 }
 
 /// `co_lnotab`: pairs of an offset increment and a signed line increment
-/// (`Objects/lnotab_notes.txt`, 3.8 and 3.9).
+/// (`Objects/lnotab_notes.txt`, 3.6 to 3.9).
 fn by_lnotab(first_line: u32, table: &[u8], offset: u32) -> u32 {
     let mut line = first_line;
     let mut start = 0_u32;

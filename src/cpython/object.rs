@@ -112,8 +112,16 @@ impl Objects<'_> {
 
     /// The pointer at `offset` from `base`, or 0.
     pub fn pointer_or_null(&self, base: u64, offset: u32, what: &'static str) -> Result<u64, Damage> {
-        let addr = self.u64(base + u64::from(offset))?;
-        if addr.is_multiple_of(8) && addr < 1 << 47 { Ok(addr) } else { Err(Damage::Pointer { what, addr }) }
+        check_pointer(self.u64(base + u64::from(offset))?, what)
+    }
+
+    /// As [`Objects::pointer`]; only the bits of `mask` are the address.
+    pub fn masked(&self, base: u64, offset: u32, mask: u64, what: &'static str) -> Result<u64, Damage> {
+        let word = self.u64(base + u64::from(offset))?;
+        match word & mask {
+            0 => Err(Damage::Pointer { what, addr: word }),
+            addr => check_pointer(addr, what),
+        }
     }
 
     /// The word at `addr`.
@@ -163,6 +171,10 @@ impl Objects<'_> {
             Err(source) => Err(Damage::Unreadable { addr, source }),
         }
     }
+}
+
+fn check_pointer(addr: u64, what: &'static str) -> Result<u64, Damage> {
+    if addr.is_multiple_of(8) && addr < 1 << 47 { Ok(addr) } else { Err(Damage::Pointer { what, addr }) }
 }
 
 #[cfg(test)]

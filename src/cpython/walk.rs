@@ -172,11 +172,11 @@ impl<'a> Walker<'a> {
         let walk = &self.layout.walk;
         let previous = self.objects.pointer_or_null(addr, walk.frame_previous, "a frame")?;
         let hidden = walk.frame_owner != ABSENT
-            && u32::from(self.objects.u8(addr + u64::from(walk.frame_owner))?) == walk.frame_owner_hidden;
+            && u32::from(self.objects.u8(addr + u64::from(walk.frame_owner))?) >= walk.frame_owner_hidden;
         if hidden {
             return Ok(RawFrame { code: None, previous, ip: 0 });
         }
-        let code = Some(self.objects.pointer(addr, walk.frame_code, "a code object")?);
+        let code = Some(self.objects.masked(addr, walk.frame_code, walk.frame_code_mask, "a code object")?);
         let at = addr + u64::from(walk.frame_ip);
         let ip = match walk.frame_ip_form {
             ip_form::POINTER => self.objects.u64(at)?,

@@ -3,7 +3,9 @@
 use super::frame;
 use crate::capture::Reader;
 use crate::cpython::{self, Version};
-use crate::report::{Format, Order, Records, StatsReport, SummaryReport};
+use crate::report::{
+    By, Format, Profile, Records, StatsReport, SummaryReport, Transform, TransformFormat, View, Wanted,
+};
 use prof_injector::memfd;
 use std::io::{self, Write, sink};
 use std::os::fd::AsRawFd;
@@ -28,17 +30,36 @@ fn report(reader: &Reader) -> io::Result<()> {
     let lines = |code: &crate::model::CodeObject, offset| {
         version.map_or(code.first_line, |version| line(version, code, offset))
     };
+    let profile = || Profile::new(reader, &lines);
+    let summary = |by| SummaryReport::new(&profile(), Wanted { by, top: 20, ..Wanted::default() });
     let mut plain = PlainText;
     for format in [Format::Text { width: 80 }, Format::WHOLE_TEXT] {
-        StatsReport::new(reader, &lines, 5).write(format, &mut plain)?;
-        StatsReport::new(reader, &lines, 5).write_screen(format, &mut plain)?;
-        SummaryReport::new(reader, &lines, Order::Own, 20).write(format, &mut plain)?;
+        StatsReport::new(profile(), 5).write(format, &mut plain)?;
+        StatsReport::new(profile(), 5).write_screen(format, &mut plain)?;
+        for by in [By::Function, By::Module, By::Thread] {
+            summary(by).write(format, &mut plain)?;
+        }
         Records::new(reader, &lines, format).write(&mut plain)?;
     }
-    StatsReport::new(reader, &lines, 5).write(Format::Json, &mut Json::default())?;
-    StatsReport::new(reader, &lines, 5).write_screen(Format::Json, &mut Json::default())?;
-    SummaryReport::new(reader, &lines, Order::Own, 20).write(Format::Json, &mut Json::default())?;
+    StatsReport::new(profile(), 5).write(Format::Json, &mut Json::default())?;
+    StatsReport::new(profile(), 5).write_screen(Format::Json, &mut Json::default())?;
+    summary(By::File).write(Format::Json, &mut Json::default())?;
+    transforms(&profile())?;
     Records::new(reader, &lines, Format::Json).write(&mut sink())
+}
+
+fn transforms(profile: &Profile<'_>) -> io::Result<()> {
+    for view in [View::Leaks, View::Allocations] {
+        let transform = Transform { profile, view, blocks: view == View::Leaks, window: None };
+        for format in TransformFormat::ALL {
+            match format {
+                TransformFormat::Pprof | TransformFormat::Csv => transform.write(format, &mut sink()),
+                TransformFormat::Collapsed => transform.write(format, &mut PlainText),
+                _ => transform.write(format, &mut Json::default()),
+            }?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that nothing in it steers a terminal.

@@ -1,12 +1,14 @@
 //! One thing that happened to the target's memory, at one moment.
 
-use super::{Addr, Kind, StackId, ThreadSerial, Tick, Tid};
+use super::{Addr, Kind, ProcessId, StackId, ThreadSerial, Tick, Tid};
 
 /// What a thread did, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The moment: before the call for what ends, after it for what begins.
     pub at: Tick,
+    /// Where.
+    pub process: ProcessId,
     /// Who.
     pub thread: ThreadSerial,
     /// The kernel's name for who.
@@ -89,6 +91,9 @@ pub enum What {
         /// Bytes.
         size: u64,
     },
+    /// The process has ended, or executes another program: all its memory is gone. Nobody
+    /// records this; readers know from [`ProcessLife`](super::ProcessLife).
+    ProcessEnd,
     /// This thread dropped events for want of room.
     Lost {
         /// Its last recorded event before the gap; the gap ends at [`Event::at`].
@@ -105,7 +110,11 @@ impl What {
     pub fn ends_memory(&self) -> bool {
         matches!(
             self,
-            What::Free { .. } | What::ReallocBegin { .. } | What::MremapBegin { .. } | What::Munmap { .. }
+            What::Free { .. }
+                | What::ReallocBegin { .. }
+                | What::MremapBegin { .. }
+                | What::Munmap { .. }
+                | What::ProcessEnd
         )
     }
 

@@ -9,10 +9,10 @@ mod stack;
 
 pub use code::CodeObject;
 pub use event::{Event, What};
-pub use id::{Addr, ChunkSerial, CodeId, StackId, ThreadSerial, Tick, Tid};
+pub use id::{Addr, ChunkSerial, CodeId, ProcessId, StackId, ThreadSerial, Tick, Tid};
 pub use prof_shared::kind::{Effect, KIND_END, Kind};
 pub use recording::{
-    Clock, End, EndReason, Entry, Losses, MallocArena, Metadata, Module, Note, NoteKind, Pymalloc, Python,
-    RssSample, ThreadName,
+    Clock, End, EndReason, Entry, Losses, MallocArena, Metadata, Module, Note, NoteKind, ProcessLife,
+    Pymalloc, Python, RssSample, ThreadName,
 };
 pub use stack::{Frame, Stacks};

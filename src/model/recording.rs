@@ -135,6 +135,23 @@ pub struct ThreadName {
     pub name: String,
 }
 
+/// A process that was forked while recording. The last one of a number counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessLife {
+    /// Counts the processes of a recording; the one that it began with is 0.
+    pub number: u32,
+    /// The number of the one that forked it.
+    pub parent: u32,
+    /// Its pid, as it sees itself.
+    pub pid: u32,
+    /// Its first event, in ticks.
+    pub began_tick: u64,
+    /// When it was seen to have ended, or to have executed another program, in ticks; 0 if
+    /// it was there until the end.
+    pub ended_tick: u64,
+}
+
 /// What the target held in physical memory at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -264,6 +281,8 @@ pub enum EndReason {
     TargetKilled,
     /// The target became another program.
     TargetExec,
+    /// The capture has the size asked for.
+    MaxSize,
     /// No room for the capture.
     DiskFull,
     /// Recording failed.
@@ -287,6 +306,7 @@ impl EndReason {
             EndReason::TargetExited => "target_exited",
             EndReason::TargetKilled => "target_killed",
             EndReason::TargetExec => "target_exec",
+            EndReason::MaxSize => "max_size",
             EndReason::DiskFull => "disk_full",
             EndReason::Failed => "failed",
             EndReason::Unfinished => "unfinished",

@@ -25,6 +25,18 @@ impl<D: AsRef<[u8]>> Rules<D> {
         Ok(Rules { data, layout, context: UnwindContext::new() })
     }
 
+    /// Reads every page of the unwind information, so that none comes from a disk while a
+    /// thread is held for its row.
+    pub fn fetch(&self) {
+        const PAGE: usize = 4096;
+        let data = self.data.as_ref();
+        for part in [&self.layout.header.bytes, &self.layout.frames.bytes] {
+            for page in data[part.clone()].chunks(PAGE) {
+                std::hint::black_box(page[0]);
+            }
+        }
+    }
+
     /// Start of the text, which rows count from.
     pub fn text(&self) -> u64 {
         self.layout.text

@@ -46,6 +46,7 @@ impl<D: AsRef<[u8]>> Unwinder<D> {
     /// file's addresses, and the file. A module without rules is left out.
     pub fn add(&mut self, text: Vec<Range<u64>>, load_bias: u64, file: D) -> Result<(), Error> {
         let rules = Rules::parse(file)?;
+        rules.fetch();
         self.found.fill(None);
         self.modules.push(Placed { text, load_bias, rules });
         Ok(())

@@ -39,6 +39,7 @@ pub fn admit(options: &Options, stop: &dyn Fn() -> Option<EndReason>) -> Result<
         }
     };
     let what = recorded(&ground, options)?;
+    let ground = Ground { held: options.held, ..ground };
     Ok(Admitted { ground, lock, what })
 }
 
@@ -58,6 +59,9 @@ fn preflight(options: &Options, stop: &dyn Fn() -> Option<EndReason>) -> Result<
         let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(1, Iterator::count) as u64;
         let needs = needs(threads, options.ring);
         let refusal = match preflight::check(Pid::from_raw(pid), &own_payload, needs) {
+            Ok((process, _)) if options.start_ticks.is_some_and(|ticks| ticks != process.start_ticks()) => {
+                return Err(refused(format!("process {pid} has ended, and its pid is another's"), None));
+            }
             Ok((_, None)) => return Ok(()),
             Ok((_, Some(refusal))) | Err(refusal) => refusal,
         };
@@ -74,7 +78,7 @@ fn recorded(ground: &Ground, options: &Options) -> Result<Recorded, Error> {
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(ground, &python)?;
     let domains = if options.domains { find_domains(ground, &python)? } else { Vec::new() };
-    Ok(Recorded { python, domains })
+    Ok(Recorded { python, domains, follows: options.follows })
 }
 
 fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {

@@ -133,7 +133,7 @@ fn places(
             return Ok(Err(ArmError::ThreadInside { pc: registers.rip }));
         };
         places.push(registers.rip);
-        places.extend(words.into_iter().filter(is_near));
+        places.extend(words.iter().filter(is_near));
     }
     Ok(Ok(places))
 }

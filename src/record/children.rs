@@ -1,14 +1,18 @@
-//! Children that the target forked while it was recorded: they carry our hooks, inert,
-//! and a copy of all that belongs to them.
+//! Processes that the target forked while it was recorded: they carry our hooks, and a copy
+//! of all that belongs to them.
 
 use super::Error;
 use super::install::PAYLOAD_NAME;
+use super::register::field;
 use super::withdraw::withdraw;
 use prof_injector::Pid;
 use prof_injector::process::Process;
 use prof_injector::region::RegionHandle;
-use prof_shared::region::{HEADER, Region};
-use std::mem::offset_of;
+use prof_shared::region::HEADER;
+use std::collections::HashSet;
+
+/// How often heirs are looked for again: they may fork while others are cleaned.
+const ROUNDS: usize = 10;
 
 /// What was done with a child.
 pub struct Cleaned {
@@ -36,22 +40,66 @@ pub fn carriers(process: &Process) -> Vec<i32> {
 /// Removes what is ours from every process that inherited it from a recording of
 /// process `pid`, which may have ended.
 pub fn withdraw_children(pid: i32) -> Result<Vec<Cleaned>, Error> {
-    let all = Process::all().map_err(Error::io("listing processes"))?;
-    let heirs = all.into_iter().filter(|process| process.as_raw() != pid && is_heir(*process, pid));
-    let clean = |heir: Pid| match withdraw(heir.as_raw()) {
-        // It ended meanwhile, or somebody else cleaned it.
-        Err(_) | Ok(None) if !is_heir(heir, pid) => None,
-        result => Some(Cleaned { pid: heir.as_raw(), error: result.err() }),
-    };
-    Ok(heirs.filter_map(clean).collect())
+    let root = Root { pid, own_pid: own_pid(pid) };
+    Ok(withdraw_all(&heirs(root)?, root))
 }
 
-/// Whether the process carries a region that was made in process `pid`.
-fn is_heir(heir: Pid, pid: i32) -> bool {
+/// The process that a recording began with.
+#[derive(Clone, Copy)]
+pub struct Root {
+    /// As we see it.
+    pub pid: i32,
+    /// As it sees itself.
+    pub own_pid: u32,
+}
+
+/// The same until there are no more, for a recording that has just ended; those that could
+/// not be cleaned.
+pub fn withdraw_heirs(root: Root) -> Result<Vec<Cleaned>, Error> {
+    for _ in 0..ROUNDS {
+        let heirs = heirs(root)?;
+        if heirs.is_empty() {
+            break;
+        }
+        let mut failed = withdraw_all(&heirs, root);
+        failed.retain(|cleaned| cleaned.error.is_some());
+        if !failed.is_empty() {
+            return Ok(failed);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The processes that carry a region which was made in `root`.
+pub fn heirs(root: Root) -> Result<Vec<Pid>, Error> {
+    let all = Process::all().map_err(Error::io("listing processes"))?;
+    Ok(all.into_iter().filter(|pid| pid.as_raw() != root.pid && is_heir(*pid, root)).collect())
+}
+
+/// The numbers in the recording of the processes that carry such a region.
+pub fn numbers(root: Root) -> HashSet<u32> {
+    let number = |heir: Pid| {
+        let process = Process::open(heir).ok()?;
+        let addr = region_of(&process)?.at(HEADER) + field::PROCESS.offset();
+        process.memory().read_u32(addr).ok()
+    };
+    heirs(root).unwrap_or_default().into_iter().filter_map(number).collect()
+}
+
+fn withdraw_all(heirs: &[Pid], root: Root) -> Vec<Cleaned> {
+    let clean = |&heir: &Pid| match withdraw(heir.as_raw()) {
+        // It ended meanwhile, or somebody else cleaned it.
+        Err(_) | Ok(None) if !is_heir(heir, root) => None,
+        result => Some(Cleaned { pid: heir.as_raw(), error: result.err() }),
+    };
+    heirs.iter().filter_map(clean).collect()
+}
+
+fn is_heir(heir: Pid, root: Root) -> bool {
     let Ok(process) = Process::open(heir) else { return false };
     let Some(region) = carries(&process).then(|| region_of(&process)).flatten() else { return false };
-    let recorded = region.at(HEADER) + offset_of!(Region, own_pid) as u64;
-    process.memory().read_u32(recorded).is_ok_and(|recorded| recorded == own_pid(pid))
+    let recorded = region.at(HEADER) + field::ROOT_PID.offset();
+    process.memory().read_u32(recorded).is_ok_and(|recorded| recorded == root.own_pid)
 }
 
 fn region_of(process: &Process) -> Option<RegionHandle> {

@@ -89,6 +89,16 @@ pub enum Error {
     /// The end of a recording left something behind.
     #[error("the recording is complete, but not everything could be removed: {0}")]
     Residue(Box<Error>),
+    /// Something stays in processes that the target forked.
+    #[error("process {pid} and {more} others that were forked keep what is of prof, inert: {why}")]
+    Heirs {
+        /// One of them.
+        pid: i32,
+        /// How many others.
+        more: usize,
+        /// Why that one does.
+        why: Box<Error>,
+    },
     /// Threads did not leave our code in time.
     #[error("thread {tid} is still inside the payload; it stays loaded and inert ({bytes} bytes)")]
     StillInside {
@@ -107,6 +117,9 @@ pub enum Error {
     },
 }
 
+const HINT_HEIRS: &str =
+    "run `prof detach --children PID` later to remove it; PID is the process that was recorded";
+
 impl Error {
     /// Tells what was done when the kernel said no.
     pub fn io(what: &'static str) -> impl FnOnce(io::Error) -> Error {
@@ -124,7 +137,11 @@ impl Error {
             Error::StillInside { .. }
             | Error::PointerKept { .. }
             | Error::NotTakenBack { .. }
-            | Error::Residue(_) => Some("run `prof detach PID` later to remove it".to_owned()),
+            | Error::Heirs { .. }
+            | Error::Residue(_) => Some(match self {
+                Error::Residue(what) if matches!(**what, Error::Heirs { .. }) => HINT_HEIRS.to_owned(),
+                _ => "run `prof detach PID` later to remove it".to_owned(),
+            }),
             Error::Capture(capture::Error::Exists(_)) => {
                 Some("--force replaces it, -o names another".to_owned())
             }

@@ -5,6 +5,7 @@
 //! large blocks, which make up the bytes, are always followed. The capture itself
 //! does not depend on any of this.
 
+use crate::model::ProcessId;
 use hashbrown::HashMap;
 use prof_shared::record::Record;
 
@@ -49,23 +50,35 @@ impl Figures {
         self.small_bytes = self.small.values().sum();
     }
 
-    /// Takes a record.
-    pub fn count(&mut self, record: &Record<'_>) {
+    /// Takes a record of a process.
+    pub fn count(&mut self, process: ProcessId, record: &Record<'_>) {
+        let space = |addr: u64| process.addr(addr).0;
         match *record {
             Record::Munmap { .. } | Record::Mremap { .. } => {}
             Record::Alloc { kind, addr, size, .. } => {
                 if !kind.is_mapping() {
-                    self.begin(addr, size);
+                    self.begin(space(addr), size);
                 }
             }
             Record::Realloc { old_addr, addr, size, .. } => {
-                self.end(old_addr);
-                self.begin(addr, size);
+                self.end(space(old_addr));
+                self.begin(space(addr), size);
             }
-            Record::Free { addr, .. } => self.end(addr),
+            Record::Free { addr, .. } => self.end(space(addr)),
             _ => return,
         }
         self.events += 1;
+    }
+
+    /// Ends what a process held that is gone.
+    pub fn end_process(&mut self, process: ProcessId) {
+        let space = process.space();
+        for (map, total) in
+            [(&mut self.small, &mut self.small_bytes), (&mut self.large, &mut self.large_bytes)]
+        {
+            map.retain(|addr, _| !space.contains(addr));
+            *total = map.values().sum();
+        }
     }
 
     fn begin(&mut self, addr: u64, size: u64) {
@@ -123,11 +136,11 @@ mod tests {
             Record::Free { kind: Kind::Free, ticks: 0, addr: 64 },
             Record::Alloc { kind: Kind::Mmap, ticks: 0, addr: 4096, size: 1 << 30 },
         ] {
-            figures.count(&record);
+            figures.count(ProcessId::ROOT, &record);
         }
         assert_eq!((figures.live_bytes(), figures.events), (300 + (1 << 20), 5));
-        figures.count(&Record::Free { kind: Kind::Free, ticks: 0, addr: 32 });
-        figures.count(&malloc(48, 500));
+        figures.count(ProcessId::ROOT, &Record::Free { kind: Kind::Free, ticks: 0, addr: 32 });
+        figures.count(ProcessId::ROOT, &malloc(48, 500));
         assert_eq!(figures.live_bytes(), 500, "a block on top of a live one replaces it");
     }
 
@@ -138,27 +151,28 @@ mod tests {
         let lots: Vec<u64> = followed.collect();
         let (many, spread) = (MAX_FOLLOWED as u64 + 10, 1 << 40);
         for n in 0..many {
-            figures.count(&malloc(n * 64, LARGE_BYTES));
+            figures.count(ProcessId::ROOT, &malloc(n * 64, LARGE_BYTES));
             // Whatever is done to the high bits: the lot is drawn from the low ones.
-            figures.count(&malloc(lots[(n % 64) as usize] + n / 64 * spread, 8));
+            figures.count(ProcessId::ROOT, &malloc(lots[(n % 64) as usize] + n / 64 * spread, 8));
         }
         assert!(figures.large.len() <= MAX_FOLLOWED && figures.small.len() <= MAX_FOLLOWED);
         assert!(figures.is_estimate());
-        figures.count(&malloc(1, u64::MAX));
+        figures.count(ProcessId::ROOT, &malloc(1, u64::MAX));
         figures.live_bytes();
     }
 
     #[test]
     fn a_thinned_figure_stays_near() {
         let mut figures = Figures::default();
-        (1..=100_000u64).for_each(|i| figures.count(&malloc(i * 64, 100)));
+        (1..=100_000u64).for_each(|i| figures.count(ProcessId::ROOT, &malloc(i * 64, 100)));
         figures.thin_out();
         figures.thin_out();
-        (100_001..=200_000u64).for_each(|i| figures.count(&malloc(i * 64, 100)));
+        (100_001..=200_000u64).for_each(|i| figures.count(ProcessId::ROOT, &malloc(i * 64, 100)));
         let estimate = figures.live_bytes() as f64 / 20_000_000.0;
         assert!((0.9..1.1).contains(&estimate), "{estimate}");
-        (1..=200_000u64)
-            .for_each(|i| figures.count(&Record::Free { kind: Kind::Free, ticks: 0, addr: i * 64 }));
+        (1..=200_000u64).for_each(|i| {
+            figures.count(ProcessId::ROOT, &Record::Free { kind: Kind::Free, ticks: 0, addr: i * 64 })
+        });
         assert_eq!(figures.live_bytes(), 0);
     }
 }

@@ -5,6 +5,7 @@ use super::figures::Figures;
 use super::ring::{Eagerness, Ring};
 use super::sieve::Sieve;
 use crate::capture::CodeAssembler;
+use crate::model::ProcessId;
 use prof_injector::memfd;
 use prof_shared::record::Decoder;
 use prof_shared::ring::Shape;
@@ -68,8 +69,8 @@ impl Attacher {
         let Attacher { ring, shape, sieve, figures, codes } = self;
         let total = ring.drain(eagerness, |piece| {
             assert!(u64::from(piece.offset) + piece.bytes.len() as u64 <= shape.chunk_size.into());
-            let kept = sieve.add(&piece, |record| {
-                figures.count(record);
+            let kept = sieve.add(&piece, |process, record| {
+                figures.count(ProcessId(process.number), record);
                 codes.add(record);
             });
             if piece.offset == 0 {

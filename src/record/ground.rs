@@ -3,6 +3,7 @@
 use super::Error;
 use crate::cpython::Interpreter;
 use prof_injector::Pid;
+use prof_injector::call::Held;
 use prof_injector::process::{Maps, Module, Process};
 use std::io;
 
@@ -14,6 +15,8 @@ pub struct Ground {
     pub maps: Maps,
     /// Its modules.
     pub modules: Vec<Module>,
+    /// If it is a child of ours, what its one thread waits in until we are ready.
+    pub held: Option<Held>,
 }
 
 impl Ground {
@@ -25,7 +28,7 @@ impl Ground {
             return Err(refused(format!("process {pid} has no memory: a kernel thread or a zombie"), None));
         }
         let modules = process.modules(&maps);
-        Ok(Ground { process, maps, modules })
+        Ok(Ground { process, maps, modules, held: None })
     }
 
     /// Looks at the same process anew; refused if its pid is another's by now.
@@ -33,7 +36,7 @@ impl Ground {
         let pid = self.process.pid().as_raw();
         let ground = Ground::survey(pid)?;
         match ground.process.start_ticks() == self.process.start_ticks() {
-            true => Ok(ground),
+            true => Ok(Ground { held: self.held, ..ground }),
             false => Err(refused(format!("process {pid} has ended, and its pid is another's"), None)),
         }
     }

@@ -24,6 +24,7 @@ use super::{Error, Ground, arm};
 use crate::PAYLOAD;
 use crate::cpython::{DomainFunction, Interpreter};
 use object::{Object, ObjectSymbol};
+use prof_injector::arch::xstate;
 use prof_injector::call::Caller;
 use prof_injector::detour::{Function, Plan};
 use prof_injector::failpoint::fail_point;
@@ -62,6 +63,8 @@ pub struct Recorded {
     pub python: Interpreter,
     /// The functions of its allocator tables; none if only its requests to libc count.
     pub domains: Vec<DomainFunction>,
+    /// Whether children that it forks record themselves, too.
+    pub follows: bool,
 }
 
 /// What stands in the target now.
@@ -121,8 +124,9 @@ pub fn install(
         Ok(created) => created,
         Err(error) => return Err(failed(ground, caller, error.into())),
     };
-    let Recorded { python, domains } = what;
-    let mut work = Work { ground, caller, judge, python, domains, region: &region, clock, tries: 0 };
+    let Recorded { python, domains, follows } = what;
+    let mut work =
+        Work { ground, caller, judge, python, domains, follows: *follows, region: &region, clock, tries: 0 };
     match work.run(ring_shape) {
         Ok((ring, islands, pointers, opened)) => {
             let (detours, tries) = (islands.planned().to_vec(), work.tries);
@@ -151,6 +155,7 @@ struct Work<'a, 'g> {
     judge: &'a mut Judge<'g>,
     python: &'a Interpreter,
     domains: &'a [DomainFunction],
+    follows: bool,
     region: &'a RegionHandle,
     clock: Clock,
     tries: u32,
@@ -179,6 +184,8 @@ impl Work<'_, '_> {
         let opened = self.clock.read();
         self.register().set_gate(true)?;
         fail_point("gate-opened")?;
+        // Not before: a vforked child would take the shut gate for a forked one's.
+        self.register().set_half(field::FOLLOW, self.follows.into())?;
         Ok((ring, islands, pointers, opened))
     }
 
@@ -209,8 +216,8 @@ impl Work<'_, '_> {
             register.set_word(field::INTERPRETER_BYTES, module.range.end - module.range.start)?;
             register.set_word(field::ARENA_BYTES, self.python.arena_bytes())?;
         }
-        register.set_half(field::NEXT_CODE, 1)?;
-        register.set_half(field::NEXT_THREAD, 1)?;
+        register.set_half(field::SIGNAL_FRAME_BYTES, xstate::smallest_signal_frame())?;
+        register.set_half(field::ROOT_PID, own_pid)?;
         register.set_offsets(&self.python.offsets())
     }
 

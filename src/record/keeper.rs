@@ -1,10 +1,11 @@
 //! Looks after threads while recording: their names, and chunks that they sit on.
 
 use super::Ground;
+use super::family::Family;
 use super::ring::{OpenChunk, Ring};
 use crate::model::ThreadName;
 use prof_injector::barrier;
-use prof_injector::process::Tid;
+use prof_injector::process::{Process, Tid};
 use prof_injector::region::RegionHandle;
 use prof_shared::region::{SLOTS, ThreadSlot, inside};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,6 +18,9 @@ const SHORTAGE: usize = 8;
 pub struct Keeper<'a> {
     ground: &'a Ground,
     region: RegionHandle,
+    own_pid: u32,
+    /// Children that record themselves.
+    pub family: Family,
     names: HashMap<u32, String>,
     /// Whether the target numbers its threads otherwise than we do.
     is_nested: bool,
@@ -30,12 +34,14 @@ impl<'a> Keeper<'a> {
     pub fn new(ground: &'a Ground, region: RegionHandle) -> Keeper<'a> {
         let status = ground.process.live_task().and_then(|task| ground.process.status(task));
         let is_nested = status.is_ok_and(|status| status.ns_pids.len() > 1);
-        Keeper { ground, region, names: HashMap::new(), is_nested, revoked: BTreeMap::new() }
+        let family = Family::new(region.clone(), is_nested);
+        // Nobody has 0: then all chunks are held by others, who are not found.
+        let own_pid = ground.own_pid().unwrap_or(0);
+        Keeper { ground, region, own_pid, family, names: HashMap::new(), is_nested, revoked: BTreeMap::new() }
     }
 
-    /// The threads, and how the target numbers them.
-    fn threads(&self) -> Vec<(Tid, u32)> {
-        let process = &self.ground.process;
+    /// The threads of a process, and how the target numbers them.
+    fn threads(&self, process: &Process) -> Vec<(Tid, u32)> {
         let own = |tid: Tid| match self.is_nested {
             true => process.status(tid).ok()?.ns_pids.last().map(|&own| own as u32),
             false => Some(tid.0 as u32),
@@ -46,11 +52,13 @@ impl<'a> Keeper<'a> {
     /// Names that are new since the last call.
     pub fn new_names(&mut self, t_ns: u64) -> Vec<ThreadName> {
         let mut new = Vec::new();
-        for (task, tid) in self.threads() {
-            let Ok(name) = self.ground.process.thread_name(task) else { continue };
-            if self.names.get(&tid) != Some(&name) {
-                self.names.insert(tid, name.clone());
-                new.push(ThreadName { t_ns, tid, serial: None, name });
+        for process in std::iter::once(&self.ground.process).chain(self.family.living()) {
+            for (task, tid) in self.threads(process) {
+                let Ok(name) = process.thread_name(task) else { continue };
+                if self.names.get(&tid) != Some(&name) {
+                    self.names.insert(tid, name.clone());
+                    new.push(ThreadName { t_ns, tid, serial: None, name });
+                }
             }
         }
         new
@@ -70,13 +78,29 @@ impl<'a> Keeper<'a> {
         self.reclaim(ring);
     }
 
-    fn take_from_dead(&self, ring: &Ring) {
+    fn take_from_dead(&mut self, ring: &Ring) {
         let open: Vec<OpenChunk> = ring.open_chunks().collect();
-        let alive: HashSet<u32> = self.threads().into_iter().map(|(_, tid)| tid).collect();
-        for chunk in open.into_iter().filter(|chunk| !alive.contains(&chunk.tid)) {
-            if ring.revoke(chunk) {
-                ring.reclaim(chunk);
+        let mut alive: HashMap<u32, Option<HashSet<u32>>> = HashMap::new();
+        for chunk in open {
+            let tids = alive.entry(chunk.pid).or_insert_with(|| self.tids(chunk.pid));
+            let is_alone = chunk.pid == self.own_pid || tids.is_none();
+            if tids.as_ref().is_some_and(|tids| tids.contains(&chunk.tid)) || !ring.revoke(chunk) {
+                continue;
             }
+            match is_alone {
+                true => ring.reclaim(chunk),
+                // A child that was cloned without libc has a tid that is not its own.
+                false => drop(self.revoked.insert(chunk.index, chunk)),
+            }
+        }
+    }
+
+    /// The threads of the process that sees itself as `pid`; `None` if it is gone.
+    fn tids(&self, pid: u32) -> Option<HashSet<u32>> {
+        let tids = |process: &Process| self.threads(process).into_iter().map(|(_, tid)| tid).collect();
+        match pid == self.own_pid {
+            true => Some(tids(&self.ground.process)),
+            false => self.family.with(pid, tids),
         }
     }
 
@@ -88,7 +112,7 @@ impl<'a> Keeper<'a> {
         }
         let mut waiting = std::mem::take(&mut self.revoked);
         waiting.retain(|_, &mut chunk| {
-            let is_outside = self.is_outside(chunk.slot);
+            let is_outside = self.is_outside(chunk);
             if is_outside {
                 ring.reclaim(chunk);
             }
@@ -97,10 +121,17 @@ impl<'a> Keeper<'a> {
         self.revoked = waiting;
     }
 
-    fn is_outside(&self, slot: u32) -> bool {
-        let at =
-            SLOTS + u64::from(slot) * size_of::<ThreadSlot>() as u64 + offset_of!(ThreadSlot, inside) as u64;
-        let word = self.ground.process.memory().read_u32(self.region.at(at));
-        word.is_ok_and(|word| word == inside::OUT)
+    fn is_outside(&self, chunk: OpenChunk) -> bool {
+        let at = SLOTS
+            + u64::from(chunk.slot) * size_of::<ThreadSlot>() as u64
+            + offset_of!(ThreadSlot, inside) as u64;
+        let says_so = |process: &Process| {
+            process.memory().read_u32(self.region.at(at)).is_ok_and(|word| word == inside::OUT)
+        };
+        match chunk.pid == self.own_pid {
+            true => says_so(&self.ground.process) || !self.ground.process.is_alive(),
+            // Who is gone writes nothing any more.
+            false => self.family.with(chunk.pid, says_so).unwrap_or(true),
+        }
     }
 }

@@ -78,7 +78,7 @@ fn is_outside(ground: &Ground, maps: &Maps, tid: Tid, code: &[Range<u64>]) -> bo
     };
     let is_clean = !holds(code, pc)
         && words(&ground.process.memory(), maps, sp)
-            .is_some_and(|words| !words.iter().any(|&w| holds(code, w)));
+            .is_some_and(|words| !words.iter().any(|w| holds(code, w)));
     // It may have woken up meanwhile.
     let again = ground.process.activity(tid);
     is_clean
@@ -92,15 +92,63 @@ pub fn holds(code: &[Range<u64>], word: u64) -> bool {
     code.iter().any(|range| range.contains(&word))
 }
 
-/// Every aligned word of the stack around `sp`; `None` if it cannot be read whole.
-pub fn words(memory: &Memory, maps: &Maps, sp: u64) -> Option<Vec<u64>> {
+/// Every aligned word of the stack around `sp`; `None` if it is too long, or cannot be
+/// read at all. It ends with its mapping, or at a guard region within (glibc 2.42).
+pub fn words(memory: &Memory, maps: &Maps, sp: u64) -> Option<Words> {
     let mapping = maps.at(sp)?;
     let start = (sp.saturating_sub(RED_ZONE) & !7).max(mapping.range.start);
     let len = mapping.range.end - start;
-    if len > STACK_MAX {
+    let mut bytes = vec![0; len.min(STACK_MAX) as usize];
+    let read = memory.read_some(start, &mut bytes).ok()?;
+    if start + read as u64 <= sp || read == bytes.len() && len > STACK_MAX {
         return None;
     }
-    let mut bytes = vec![0; len as usize];
-    memory.read(start, &mut bytes).ok()?;
-    Some(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("of eight"))).collect())
+    let words = bytes[..read].as_chunks().0;
+    Some(Words { start, words: words.iter().map(|&word| u64::from_ne_bytes(word)).collect() })
+}
+
+/// A piece of a stack as it was when it was read.
+pub struct Words {
+    start: u64,
+    words: Vec<u64>,
+}
+
+impl Words {
+    /// All of them, upwards.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.words.iter().copied()
+    }
+
+    fn at(&self, addr: u64) -> Option<u64> {
+        let offset = addr.checked_sub(self.start).filter(|offset| offset % 8 == 0)?;
+        self.words.get((offset / 8) as usize).copied()
+    }
+}
+
+/// The stacks that a walk comes to, each read once and as a whole where it is not too long.
+pub struct Stacks<'a> {
+    memory: Memory,
+    maps: &'a Maps,
+    read: Vec<Words>,
+}
+
+impl<'a> Stacks<'a> {
+    /// Of a thread whose stack may have been read already.
+    pub fn new(memory: Memory, maps: &'a Maps, first: Option<Words>) -> Stacks<'a> {
+        Stacks { memory, maps, read: Vec::from_iter(first) }
+    }
+
+    /// The word at `addr`.
+    pub fn word(&mut self, addr: u64) -> Option<u64> {
+        if let Some(word) = self.read.iter().find_map(|words| words.at(addr)) {
+            return Some(word);
+        }
+        match words(&self.memory, self.maps, addr) {
+            Some(words) => {
+                self.read.push(words);
+                self.read.last()?.at(addr)
+            }
+            None => self.memory.read_u64(addr).ok(),
+        }
+    }
 }

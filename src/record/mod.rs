@@ -10,18 +10,22 @@
 mod absence;
 mod admit;
 mod arm;
+mod census;
 mod children;
 mod clock;
 mod error;
+mod family;
 mod figures;
 mod ground;
 mod install;
 mod islands;
 mod keeper;
+mod launch;
 mod lock;
 mod look;
 mod metadata;
 mod pointers;
+mod recorder;
 mod register;
 mod rehearsal;
 mod ring;
@@ -35,11 +39,14 @@ mod withdraw;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+pub use census::{Candidate, Census, census};
 pub use children::{Cleaned, withdraw_children};
 pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
+pub use launch::{Start, start};
 
+pub use recorder::Recorder;
 pub use rehearsal::{Rehearsal, rehearse};
 pub use session::{Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};

@@ -17,6 +17,13 @@ pub struct Register<'a> {
 #[derive(Clone, Copy)]
 pub struct Field(usize);
 
+impl Field {
+    /// Bytes from the start of the header.
+    pub fn offset(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// The fields that are written or read from outside.
 pub mod field {
     use super::{Field, Region, offset_of};
@@ -51,8 +58,10 @@ pub mod field {
         ARENA_BYTES = arena_bytes;
         OFFSETS = offsets;
         ENTRY_COUNT = entry_count;
-        NEXT_CODE = next_code;
-        NEXT_THREAD = next_thread;
+        SIGNAL_FRAME_BYTES = signal_frame_bytes;
+        FOLLOW = follow;
+        ROOT_PID = root_pid;
+        PROCESS = process;
     }
 }
 

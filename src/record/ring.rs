@@ -114,6 +114,9 @@ impl Ring {
             (&raw mut (*header).chunk_size).write(self.shape.chunk_size);
             (&raw mut (*header).chunk_count).write(self.shape.chunk_count);
             (*header).freed.store(1, Relaxed);
+            for next in [&(*header).next.code, &(*header).next.thread, &(*header).next.process] {
+                next.store(1, Relaxed);
+            }
         }
         // SAFETY: `Drop` lets go of it before the map goes away.
         unsafe { robust::hold(self.owner()) }
@@ -138,6 +141,11 @@ impl Ring {
         assert!(index < self.drained.len());
         // SAFETY: the table holds `chunk_count` headers; all their fields are atomic.
         unsafe { &*self.map.as_ptr().add(ring::TABLE_OFFSET).cast::<ChunkHeader>().add(index) }
+    }
+
+    /// Lets go of the ring: from now on every hook of every process passes through.
+    pub fn silence(&self) {
+        robust::let_go(self.owner());
     }
 
     /// Tells the target that we look and make room, and sets its sequence clock.
@@ -214,9 +222,19 @@ impl Ring {
     fn release(&mut self, index: usize) {
         self.drained[index] = Drained { serial: self.next_chunk, bytes: 0 };
         self.next_chunk += 1;
+        self.spoil(index);
         self.chunk(index).committed.store(0, Relaxed);
         self.chunk(index).state.store(ring::FREE, Release);
         self.header().freed.fetch_add(1, Release);
+    }
+
+    /// Makes what stands in a chunk no records any more: a target that says that the chunk is
+    /// full again could have it taken for new as often as it likes.
+    fn spoil(&self, index: usize) {
+        let start = self.shape.data_offset() + index as u64 * u64::from(self.shape.chunk_size);
+        // SAFETY: a chunk lies in the map. Who else writes there, a hostile target, can only
+        // change what it says.
+        unsafe { self.map.as_mut_ptr().add(start as usize).write_volatile(0) };
     }
 
     /// Number of chunks that nobody holds.
@@ -230,7 +248,8 @@ impl Ring {
             let chunk = self.chunk(index);
             let (state, tid) = ring::split_state(chunk.state.load(Acquire));
             let written = chunk.committed.load(Acquire) > 0;
-            (state == ring::OPEN && written).then(|| OpenChunk { index, tid, slot: chunk.slot.load(Relaxed) })
+            let (slot, pid) = (chunk.slot.load(Relaxed), chunk.pid.load(Relaxed));
+            (state == ring::OPEN && written).then_some(OpenChunk { index, tid, slot, pid })
         })
     }
 
@@ -271,8 +290,10 @@ pub struct OpenChunk {
     pub index: usize,
     /// The holder, as the target sees it.
     pub tid: u32,
-    /// The holder's slot, as the target says.
+    /// The holder's slot, as the target says,
     pub slot: u32,
+    /// and the pid of its process, as that sees itself.
+    pub pid: u32,
 }
 
 impl Drop for Ring {
@@ -287,6 +308,7 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prof_shared::record::ORIGIN;
 
     const TID: u32 = 7;
 
@@ -315,6 +337,20 @@ mod tests {
         assert_eq!(drain(&mut ring), [(3, 100, 0, true)]);
         set(&ring, 3, ring::FULL, 10);
         assert_eq!(drain(&mut ring), [(256, 0, 10, true)], "the next has a serial of its own");
+    }
+
+    #[test]
+    fn a_chunk_is_taken_for_new_once() {
+        let mut ring = ring();
+        let at = ring.shape.data_offset() as usize + 3 * ring.shape.chunk_size as usize;
+        // SAFETY: within the map.
+        unsafe { ring.map.as_mut_ptr().add(at).write(ORIGIN) };
+        let mut tags = Vec::new();
+        for _ in 0..2 {
+            set(&ring, 3, ring::FULL, 100);
+            ring.drain(Eagerness::Everything, |piece| tags.push(piece.bytes[0]));
+        }
+        assert_eq!(tags, [ORIGIN, 0]);
     }
 
     #[test]

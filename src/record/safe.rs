@@ -2,7 +2,7 @@
 //! point.
 
 use super::ground::refused;
-use super::look::{holds, words};
+use super::look::{Stacks, holds, words};
 use super::{Error, Ground};
 use crate::native::Unwinder;
 use prof_injector::call::{CallError, Caller, Unsuitable};
@@ -135,7 +135,7 @@ impl<'g> Judge<'g> {
             let registers = stopped.registers()?;
             // A thread that has not moved keeps its stale words for ever.
             let is_still = !seen.insert((stopped.tid(), registers.rip, registers.rsp));
-            let is_time = self.is_time(registers.rsp, Patience::after(start.elapsed()));
+            let is_time = self.is_time(&registers, Patience::after(start.elapsed()));
             match is_time && self.is_safe(&stopped, is_still || tries > PATIENCE)? {
                 true => caller.run_program(stopped, region, steps, text),
                 false => Err(CallError::Unsuitable { tid: stopped.tid(), why: Unsuitable::UnsafePlace }),
@@ -160,36 +160,45 @@ impl<'g> Judge<'g> {
         patience: Patience,
     ) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if about_to_enter(&registers, code) || !self.is_time(registers.rsp, patience) {
+        if about_to_enter(&registers, code) || !self.is_time(&registers, patience) {
             return false;
         }
         let memory = self.ground.process.memory();
-        let is_clean = || {
-            words(&memory, &self.maps, registers.rsp)
-                .is_some_and(|words| !words.iter().any(|&w| holds(code, w)))
-        };
-        if walk == Walk::IfNeeded && is_clean() {
+        let stack = words(&memory, &self.maps, registers.rsp);
+        let is_clean = stack.as_ref().is_some_and(|stack| !stack.iter().any(|word| holds(code, word)));
+        if walk == Walk::IfNeeded && is_clean {
             return true;
         }
+        let mut stacks = Stacks::new(memory, &self.maps, stack);
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
-        let walked = self.unwinder.unwind(regs, FRAME_LIMIT, |addr| memory.read_u64(addr).ok());
+        let walked = self.unwinder.unwind(regs, FRAME_LIMIT, |addr| stacks.word(addr));
         walked.end == End::Complete && !walked.pcs.iter().any(|&pc| holds(code, pc))
     }
 
     /// Whether the stack may be judged now: it is short, or there is no more patience.
-    fn is_time(&self, sp: u64, patience: Patience) -> bool {
-        let is_deep = self.maps.at(sp).is_some_and(|mapping| mapping.range.end - sp > DEEP_BYTES);
+    fn is_time(&self, registers: &libc::user_regs_struct, patience: Patience) -> bool {
+        let is_deep = stack_end(&self.maps, registers).is_some_and(|end| end - registers.rsp > DEEP_BYTES);
         patience == Patience::Spent || !is_deep
     }
 
     /// Whether the thread is at a safe point.
     fn is_safe(&mut self, stopped: &Stopped, accept_stale: bool) -> Result<bool, CallError> {
         let registers = stopped.registers()?;
+        // One that waits at our wish will go on as if it had never waited.
+        let registers = self.ground.held.and_then(|held| held.beyond(&registers)).unwrap_or(registers);
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
         let memory = self.ground.process.memory();
         let look = Look { regs, memory: &memory, maps: &self.maps, accept_stale };
         Ok(self.forbidden.judge(&look, |pc| self.unwinder.row(pc)) == Verdict::Safe)
     }
+}
+
+/// Where a thread's stack ends. Above lies the thread's descriptor, if it is a stack that
+/// a thread was started with (glibc, `nptl/allocatestack.c`).
+fn stack_end(maps: &Maps, registers: &libc::user_regs_struct) -> Option<u64> {
+    let (sp, descriptor) = (registers.rsp, registers.fs_base);
+    let end = maps.at(sp)?.range.end;
+    Some(if (sp..end).contains(&descriptor) { descriptor } else { end })
 }
 
 /// Whether the next instruction is in `code`, or may call it by a register: a

@@ -2,7 +2,7 @@
 
 use super::absence::Absence;
 use super::admit::{Admitted, admit};
-use super::children::carriers;
+use super::children::{Cleaned, Root, carriers, heirs, numbers, withdraw_heirs};
 use super::clock::Clock;
 use super::install::{Installed, install};
 use super::keeper::Keeper;
@@ -15,10 +15,11 @@ use super::{Error, Ground};
 use crate::capture::Writer;
 use crate::cpython::{ArenaTable, Interpreter};
 use crate::inspect::{Detail, Looker, counters};
-use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind};
+use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, ProcessLife, Tick};
 use crate::record::ring::{self, Eagerness};
-use prof_injector::call::Caller;
+use prof_injector::call::{Caller, Held};
 use prof_injector::process::Process;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -41,8 +42,12 @@ const LAST_LOOK: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The target.
     pub pid: i32,
+    /// When it was started, where that is known: another process of that pid is refused.
+    pub start_ticks: Option<u64>,
     /// How long; until something else ends it if `None`.
     pub duration: Option<Duration>,
+    /// With so many bytes in the capture it ends.
+    pub max_bytes: Option<u64>,
     /// Where to; a name made from the target's if `None`.
     pub output: Option<PathBuf>,
     /// Whether a process that is stopped is waited for, instead of refused.
@@ -53,8 +58,12 @@ pub struct Options {
     pub domains: bool,
     /// The ring's size.
     pub ring: prof_shared::ring::Shape,
+    /// Whether processes that it forks are recorded, too.
+    pub follows: bool,
     /// What moments are taken from.
     pub clock: Clock,
+    /// If it is a child of ours, what it waits in until its recording has begun.
+    pub held: Option<Held>,
 }
 
 /// What is told while recording.
@@ -132,6 +141,7 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     spool.put(Item::Metadata(Box::new(about.clone())));
     let keeper = Keeper::new(&ground, installed.region.clone());
     let looker = start_looker(&ground, python, &installed);
+    let root = Root { pid: options.pid, own_pid: ground.own_pid().unwrap_or(options.pid as u32) };
     let watch = Watch::new(&ground, &installed.region, &installed.pointers);
     Session {
         ground: &ground,
@@ -144,6 +154,9 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
         about,
         path,
         absence: Absence::default(),
+        root,
+        root_end: None,
+        silence: (Tick(0), HashSet::new()),
     }
     .run(company)
 }
@@ -168,6 +181,11 @@ struct Session<'g> {
     about: Metadata,
     path: PathBuf,
     absence: Absence,
+    root: Root,
+    /// How the process has ended, while others that it forked go on.
+    root_end: Option<EndReason>,
+    /// When all were told to stop, and which of those that it forked were there.
+    silence: (Tick, HashSet<u32>),
 }
 
 impl Session<'_> {
@@ -205,6 +223,7 @@ impl Session<'_> {
             self.keeper.keep(&self.installed.ring, sweep);
             if sweep {
                 self.watch_pointers();
+                self.watch_family();
             }
             self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
@@ -215,8 +234,13 @@ impl Session<'_> {
                 return reason;
             }
             nap = if bytes > MUCH_BYTES { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
-            if self.ground.process.wait_exit(nap).unwrap_or(true) {
-                return metadata::end_of(&self.ground.process);
+            if self.root_end.is_some() {
+                std::thread::sleep(nap);
+            } else if self.ground.process.wait_exit(nap).unwrap_or(true) {
+                let reason = metadata::end_of(&self.ground.process);
+                if self.is_last(reason) {
+                    return reason;
+                }
             }
         }
     }
@@ -313,14 +337,39 @@ impl Session<'_> {
         }
     }
 
-    fn ended(&self, elapsed: Duration, look_closer: bool) -> Option<EndReason> {
+    fn ended(&mut self, elapsed: Duration, look_closer: bool) -> Option<EndReason> {
         if self.options.duration.is_some_and(|duration| elapsed >= duration) {
             return Some(EndReason::Duration);
         }
         if self.spool.has_failed() {
             return Some(EndReason::DiskFull);
         }
-        (look_closer && !self.region_stands()).then(|| self.why_region_is_gone())
+        let written = self.spool.shown().written_bytes.load(Relaxed);
+        if self.options.max_bytes.is_some_and(|max| written >= max) {
+            return Some(EndReason::MaxSize);
+        }
+        if let Some(reason) = self.root_end {
+            return (look_closer && self.is_last(reason)).then_some(reason);
+        }
+        let reason = (look_closer && !self.region_stands()).then(|| self.why_region_is_gone())?;
+        self.is_last(reason).then_some(reason)
+    }
+
+    /// Whether nobody records any more now that the first process does not: what it forked
+    /// goes on.
+    fn is_last(&mut self, reason: EndReason) -> bool {
+        self.root_end = Some(reason);
+        let has_heirs = || heirs(self.root).is_ok_and(|heirs| !heirs.is_empty());
+        !self.options.follows || self.keeper.family.is_empty() && !has_heirs()
+    }
+
+    /// Takes note of children that began, and of those that are gone.
+    fn watch_family(&mut self) {
+        if self.options.follows {
+            self.spool.births().for_each(|born| self.keeper.family.add(born));
+            let now = Tick(self.options.clock.read().ticks);
+            self.keeper.family.gone().into_iter().for_each(|gone| self.spool.put(Item::Ended(gone, now)));
+        }
     }
 
     /// An `exec` brings new mappings; an exit drops them some time before the process
@@ -346,12 +395,32 @@ impl Session<'_> {
     fn leave(&mut self, reason: EndReason) -> Option<Error> {
         let is_gone =
             matches!(reason, EndReason::TargetExited | EndReason::TargetKilled | EndReason::TargetExec);
-        let result = if is_gone { Ok(()) } else { self.withdraw_stubbornly() };
+        if self.options.follows {
+            // All stop at one moment.
+            self.installed.ring.silence();
+            self.silence = (Tick(self.options.clock.read().ticks), numbers(self.root));
+        }
+        let mut result = if is_gone { Ok(()) } else { self.withdraw_stubbornly() };
+        if self.options.follows {
+            result = result.and(self.withdraw_heirs());
+        }
         self.installed.ring.drain(Eagerness::Everything, |piece| self.spool.put(Item::Piece(piece)));
         match result {
             Ok(()) => None,
+            Err(error @ Error::Heirs { .. }) => Some(error),
             Err(_) if !self.ground.process.is_alive() || !self.region_stands() => None,
             Err(error) => Some(error),
+        }
+    }
+
+    /// Takes everything out of those that it forked.
+    fn withdraw_heirs(&self) -> Result<(), Error> {
+        let mut failed = withdraw_heirs(self.root)?;
+        match failed.pop() {
+            Some(Cleaned { pid, error: Some(why) }) => {
+                Err(Error::Heirs { pid, more: failed.len(), why: Box::new(why) })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -385,9 +454,20 @@ impl Session<'_> {
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut writer = finished.writer;
+        let (silence, living) = &self.silence;
+        for life in finished.processes.iter().filter(|life| !living.contains(&life.number)) {
+            let _full_disk = writer.process(&ProcessLife { ended_tick: silence.0, ..life.clone() });
+        }
         let children = carriers(&self.ground.process);
         if !children.is_empty() {
             let text = format!("{} forked children carry hooks, which do nothing", children.len());
+            let _full_disk = writer.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
+        }
+        if self.keeper.family.executed > 0 {
+            let text = format!(
+                "{} forked processes executed other programs, which are not recorded",
+                self.keeper.family.executed
+            );
             let _full_disk = writer.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
         }
         if let Some(error) = &residue {

@@ -6,33 +6,41 @@
 
 use super::ring::Piece;
 use hashbrown::HashMap;
-use prof_shared::record::{Decoder, Record};
+use prof_shared::record::{Decoder, Process, Record};
+
+/// A chunk as far as it was read.
+#[derive(Debug, Default)]
+struct Chunk {
+    decoder: Decoder,
+    process: Process,
+}
 
 /// The chunks that are not through.
 #[derive(Debug, Default)]
 pub struct Sieve {
     /// By serial; `None` where something else than records came.
-    chunks: HashMap<u64, Option<Decoder>>,
+    chunks: HashMap<u64, Option<Chunk>>,
     damaged: u64,
 }
 
 impl Sieve {
-    /// Hands the records of a piece to `each`; how many bytes of it they are.
-    pub fn add(&mut self, piece: &Piece, mut each: impl FnMut(&Record<'_>)) -> usize {
+    /// Hands the records of a piece to `each`, with the process that they are of; how many
+    /// bytes of it they are.
+    pub fn add(&mut self, piece: &Piece, mut each: impl FnMut(Process, &Record<'_>)) -> usize {
         let known = self.chunks.remove(&piece.chunk);
         let is_new = known.is_none();
-        let mut decoder = known.unwrap_or_else(|| Some(Decoder::default()));
+        let mut chunk = known.unwrap_or_else(|| Some(Chunk::default()));
         let mut kept = 0;
-        if let Some(found) = &mut decoder {
+        if let Some(found) = &mut chunk {
             let is_whole;
             (kept, is_whole) = pass(found, is_new, &piece.bytes, &mut each);
             if !is_whole {
                 self.damaged += 1;
-                decoder = None;
+                chunk = None;
             }
         }
         if !piece.is_last {
-            self.chunks.insert(piece.chunk, decoder);
+            self.chunks.insert(piece.chunk, chunk);
         }
         kept
     }
@@ -46,21 +54,24 @@ impl Sieve {
 /// The bytes that are records, and whether all are. A chunk begins with an `Origin`
 /// and has no second one.
 fn pass(
-    decoder: &mut Decoder,
+    chunk: &mut Chunk,
     is_new: bool,
     bytes: &[u8],
-    each: &mut impl FnMut(&Record<'_>),
+    each: &mut impl FnMut(Process, &Record<'_>),
 ) -> (usize, bool) {
     let mut rest = bytes;
     let mut kept = 0;
     loop {
         let is_first = is_new && kept == 0;
-        let record = match decoder.next(&mut rest) {
+        let record = match chunk.decoder.next(&mut rest) {
             Ok(None) => return (kept, !is_first || bytes.is_empty()),
             Ok(Some(record)) if is_first == matches!(record, Record::Origin { .. }) => record,
             Ok(Some(_)) | Err(_) => return (kept, false),
         };
-        each(&record);
+        if let Record::Origin { process, .. } = record {
+            chunk.process = process;
+        }
+        each(chunk.process, &record);
         kept = bytes.len() - rest.len();
     }
 }
@@ -97,10 +108,10 @@ mod tests {
         let more = records(event);
         for (noise, kept) in [(&[0, 0][..], 0), (&[0xff; 8], 0), (&more[..more.len() - 1], 0), (&whole, 0)] {
             let mut sieve = Sieve::default();
-            assert_eq!(sieve.add(&piece(7, &whole, false), |_| ()), whole.len());
-            assert_eq!(sieve.add(&piece(7, &more, false), |_| ()), more.len());
-            assert_eq!(sieve.add(&piece(7, noise, false), |_| ()), kept);
-            assert_eq!(sieve.add(&piece(7, &more, true), |_| ()), 0, "the chunk is not believed any more");
+            assert_eq!(sieve.add(&piece(7, &whole, false), |_, _| ()), whole.len());
+            assert_eq!(sieve.add(&piece(7, &more, false), |_, _| ()), more.len());
+            assert_eq!(sieve.add(&piece(7, noise, false), |_, _| ()), kept);
+            assert_eq!(sieve.add(&piece(7, &more, true), |_, _| ()), 0, "the chunk is not believed any more");
             assert_eq!((sieve.damaged(), sieve.chunks.len()), (1, 0));
         }
     }
@@ -108,8 +119,8 @@ mod tests {
     #[test]
     fn a_chunk_begins_with_its_origin() {
         let mut sieve = Sieve::default();
-        assert_eq!(sieve.add(&piece(1, &records(event), true), |_| ()), 0);
-        assert_eq!(sieve.add(&piece(1, &records(|e| e.origin(1, 1, 0, 1)), true), |_| ()), 5);
+        assert_eq!(sieve.add(&piece(1, &records(event), true), |_, _| ()), 0);
+        assert_eq!(sieve.add(&piece(1, &records(|e| e.origin(1, 1, 0, 1)), true), |_, _| ()), 5);
         assert_eq!((sieve.damaged(), sieve.chunks.len()), (1, 0));
     }
 
@@ -118,8 +129,8 @@ mod tests {
         let mut sieve = Sieve::default();
         let origin = records(|e| e.origin(1, 1, 0, 1));
         for chunk in 0..100 {
-            sieve.add(&piece(chunk, &origin, false), |_| ());
-            sieve.add(&piece(chunk, &[], true), |_| ());
+            sieve.add(&piece(chunk, &origin, false), |_, _| ());
+            sieve.add(&piece(chunk, &[], true), |_, _| ());
         }
         assert!(sieve.chunks.is_empty());
     }

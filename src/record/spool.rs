@@ -12,7 +12,12 @@ use super::figures::Figures;
 use super::ring::Piece;
 use super::sieve::Sieve;
 use crate::capture::{self, CodeAssembler, Writer};
-use crate::model::{ChunkSerial, CodeObject, Metadata, Note, RssSample, ThreadName};
+use crate::model::{
+    ChunkSerial, CodeObject, Metadata, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
+};
+use hashbrown::HashMap;
+use prof_injector::tracee::take_precedence;
+use prof_shared::record::{Process, Record};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -32,6 +37,8 @@ pub enum Item {
     Piece(Piece),
     /// A thread's name.
     Thread(ThreadName),
+    /// A process of this number was seen to have ended.
+    Ended(ProcessId, Tick),
     /// A sample of the resident set.
     Rss(RssSample),
     /// Something a reader should know.
@@ -54,6 +61,8 @@ impl Item {
 pub struct Shown {
     /// Allocations and frees written.
     pub events: AtomicU64,
+    /// Bytes of the capture.
+    pub written_bytes: AtomicU64,
     /// Bytes live in blocks allocated while recording.
     pub live_bytes: AtomicU64,
     /// Whether that is an estimate.
@@ -68,6 +77,8 @@ pub struct Finished {
     pub writer: Writer,
     /// The first error of writing; nothing was written after it.
     pub error: Option<capture::Error>,
+    /// Forked processes that records came from and that were not seen to end.
+    pub processes: Vec<ProcessLife>,
     /// Events written.
     pub events: u64,
     /// Events that could not be written.
@@ -82,6 +93,7 @@ pub struct Finished {
 pub struct Spool {
     queue: Sender<Item>,
     shown: Arc<Shown>,
+    births: Receiver<Process>,
     thread: JoinHandle<Finished>,
 }
 
@@ -92,9 +104,17 @@ impl Spool {
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
         let (sieve, since_thinned) = (Sieve::default(), THINNED_EVERY);
-        let work = Work { writer, shown: shown_to, sieve, figures, codes, since_thinned, unwritten: 0 };
-        let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || work.run(&items))?;
-        Ok(Spool { queue, shown, thread })
+        let (born, births) = channel();
+        let processes = Processes { known: HashMap::new(), born };
+        let work =
+            Work { writer, shown: shown_to, sieve, figures, codes, processes, since_thinned, unwritten: 0 };
+        let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || {
+            // With more busy threads than processors an even share is too little, and events
+            // would be lost.
+            take_precedence();
+            work.run(&items)
+        })?;
+        Ok(Spool { queue, shown, births, thread })
     }
 
     /// Hands something over.
@@ -112,6 +132,11 @@ impl Spool {
     /// The figures so far.
     pub fn shown(&self) -> &Shown {
         &self.shown
+    }
+
+    /// Forked processes whose first records came since the last call.
+    pub fn births(&self) -> impl Iterator<Item = Process> + '_ {
+        self.births.try_iter()
     }
 
     /// Whether writing has failed; recording is then pointless.
@@ -132,6 +157,7 @@ struct Work {
     sieve: Sieve,
     figures: Figures,
     codes: CodeAssembler,
+    processes: Processes,
     /// Pieces since the figures were thinned out last.
     since_thinned: usize,
     /// Events that could not be written.
@@ -149,10 +175,12 @@ impl Work {
                 Some(_) => self.give_up(&item),
             }
             self.shown.failed.store(error.is_some(), Relaxed);
+            self.shown.written_bytes.store(self.writer.length(), Relaxed);
         }
         Finished {
             writer: self.writer,
             error,
+            processes: self.processes.known.into_values().filter(|life| life.ended_tick == 0).collect(),
             events: self.figures.events,
             unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
@@ -164,7 +192,7 @@ impl Work {
     fn give_up(&mut self, item: &Item) {
         if let Item::Piece(piece) = item {
             let before = self.figures.events;
-            self.sieve.add(piece, |record| self.figures.count(record));
+            self.sieve.add(piece, |process, record| self.figures.count(ProcessId(process.number), record));
             self.unwritten += self.figures.events - before;
         }
     }
@@ -173,6 +201,11 @@ impl Work {
         match item {
             Item::Piece(piece) => self.piece(&piece, is_busy),
             Item::Thread(name) => self.writer.thread(&name),
+            Item::Ended(process, at) => {
+                self.figures.end_process(process);
+                let ended = self.processes.end(process, at);
+                ended.map_or(Ok(()), |life| self.writer.process(&life))
+            }
             Item::Rss(sample) => self.writer.rss(&sample),
             Item::Note(note) => self.writer.note(&note),
             Item::Metadata(about) => self.writer.metadata(&about),
@@ -186,12 +219,16 @@ impl Work {
             self.since_thinned = 0;
         }
         let before = self.figures.events;
-        let mut described = Vec::new();
-        let kept = self.sieve.add(piece, |record| {
-            self.figures.count(record);
+        let (mut described, mut born) = (Vec::new(), None);
+        let kept = self.sieve.add(piece, |process, record| {
+            self.figures.count(ProcessId(process.number), record);
             described.extend(self.codes.add(record));
+            if let Record::Origin { ticks, .. } = *record {
+                born = self.processes.see(process, ticks);
+            }
         });
-        if let Err(error) = self.put_down(piece, kept, &described) {
+        let noted = born.map_or(Ok(()), |life| self.writer.process(&life));
+        if let Err(error) = noted.and_then(|()| self.put_down(piece, kept, &described)) {
             self.unwritten += self.figures.events - before;
             return Err(error);
         }
@@ -208,5 +245,36 @@ impl Work {
             [] => Ok(()),
             records => self.writer.piece(ChunkSerial(piece.chunk), piece.offset, records),
         }
+    }
+}
+
+/// The forked processes that records came from.
+struct Processes {
+    known: HashMap<u32, ProcessLife>,
+    /// Is told of each.
+    born: Sender<Process>,
+}
+
+/// Numbers can be invented.
+const MAX_PROCESSES: usize = 1 << 20;
+
+impl Processes {
+    /// What is to be noted of a process with an event at `began_tick`: itself, at its first.
+    fn see(&mut self, process: Process, began_tick: u64) -> Option<ProcessLife> {
+        let Process { number, parent, pid } = process;
+        let is_new = number != 0 && !self.known.contains_key(&number) && self.known.len() < MAX_PROCESSES;
+        is_new.then(|| {
+            let life = ProcessLife { number, parent, pid, began_tick, ended_tick: 0 };
+            self.known.insert(number, life.clone());
+            // Nobody listens any more once the recording has ended.
+            let _heard = self.born.send(process);
+            life
+        })
+    }
+
+    fn end(&mut self, process: ProcessId, at: Tick) -> Option<ProcessLife> {
+        let life = self.known.get_mut(&process.0)?;
+        life.ended_tick = at.0;
+        Some(life.clone())
     }
 }

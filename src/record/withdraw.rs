@@ -141,6 +141,8 @@ impl Work<'_> {
 
     fn take_out(&mut self) -> Result<(), Error> {
         // First of all: what fails later leaves hooks that pass through.
+        // Nobody is to take the shut gate for that of a forked child.
+        self.register().set_half(field::FOLLOW, 0)?;
         self.register().set_gate(false)?;
         fail_point("gate-closed")?;
         self.region.settle(self.caller, BUDGET)?;

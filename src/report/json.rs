@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Writes a value on a line of its own.
 pub fn write_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
@@ -17,6 +18,11 @@ pub(super) fn text(value: &impl Serialize) -> io::Result<String> {
 /// A value on many lines.
 pub(super) fn pretty(value: &impl Serialize) -> io::Result<String> {
     Ok(escape(serde_json::to_string_pretty(value)?))
+}
+
+/// RFC 3339, UTC.
+pub fn time(unix_ns: u64) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(unix_ns)).to_string()
 }
 
 fn escape(json: String) -> String {

@@ -7,7 +7,7 @@ use super::place::{Place, Places};
 use crate::model::{CodeId, Frame, StackId, Stacks};
 
 /// The stacks of a capture by place instead of by instruction.
-pub(super) struct Merged<'a> {
+pub struct Merged<'a> {
     places: Vec<Place<'a>>,
     /// With the index of a place for the code of each frame.
     stacks: Stacks,
@@ -36,9 +36,24 @@ impl<'a> Merged<'a> {
         self.merged.get(original.0 as usize).copied().unwrap_or_default()
     }
 
+    /// All places, each once.
+    pub fn places(&self) -> impl Iterator<Item = &Place<'a>> {
+        self.places.iter()
+    }
+
+    /// A merged stack without its leaf.
+    pub fn parent(&self, stack: StackId) -> StackId {
+        self.stacks.parent(stack).unwrap_or_default()
+    }
+
     /// The place of a merged stack's leaf.
     pub fn leaf(&self, stack: StackId) -> Option<&Place<'a>> {
         self.stacks.leaf(stack).map(|frame| &self.places[frame.code.0 as usize])
+    }
+
+    /// The numbers of these places among [`Merged::places`], leaf first.
+    pub fn numbers(&self, stack: StackId) -> impl Iterator<Item = u32> {
+        self.stacks.frames(stack).map(|frame| frame.code.0)
     }
 
     /// The places of a merged stack, leaf first.

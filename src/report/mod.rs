@@ -6,23 +6,41 @@
 mod format;
 mod json;
 mod merged;
+mod module;
+mod page;
 mod place;
 mod plain;
+mod processes;
+mod profile;
 mod records;
 mod resident;
-mod small_objects;
+pub mod small_objects;
+mod source;
 mod stats;
 mod summary;
+mod threads;
+mod transform;
 mod units;
+mod view;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use format::Format;
 pub use json::write_line;
-pub use place::{LineResolver, Place, Places};
+pub use merged::Merged;
+pub use module::{Modules, Origin, is_import_system};
+pub use page::{Page, Start, StartView};
+pub use place::{LineResolver, NO_PYTHON, Place, Places};
 pub use plain::Plain;
+pub use profile::{Completeness, Profile, Reading, Row};
 pub use records::Records;
-pub use stats::{Churn, HeldSite, StatsReport};
-pub use summary::{Order, SummaryReport};
-pub use units::{bytes, count, duration, plural};
+pub use source::Source;
+pub use stats::{Churn, HeldSite, INTERVALS, StatsReport};
+pub use summary::{By, Order, SummaryReport, Wanted};
+pub use threads::Threads;
+pub use transform::{Transform, TransformFormat};
+pub use units::{bytes, count, duration, plural, signed_bytes};
+pub use view::View;
+pub use watch::{Grouping, LiveRow, Snapshot, Watch};

@@ -11,6 +11,9 @@ use crate::model::{CodeId, CodeObject, Frame};
 /// how they write that down, so this comes from outside.
 pub type LineResolver<'a> = &'a dyn Fn(&CodeObject, i32) -> u32;
 
+/// The place of what no Python asked for.
+pub const NO_PYTHON: &str = "(no Python stack)";
+
 /// Where a frame is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place<'a> {
@@ -44,7 +47,8 @@ impl Place<'_> {
         self.shortened(&Plain(self.file).to_string(), width)
     }
 
-    fn at(&self) -> String {
+    /// For a terminal, `file:line`.
+    pub fn at(&self) -> String {
         format!("{}:{}", Plain(self.file), self.line)
     }
 
@@ -78,7 +82,7 @@ fn head(text: &str, width: usize) -> String {
 }
 
 /// The last `width` columns of a path; of a longer file name both ends.
-fn tail(path: &str, width: usize) -> String {
+pub(super) fn tail(path: &str, width: usize) -> String {
     let length = path.chars().count();
     if length <= width {
         return path.to_owned();

@@ -13,8 +13,8 @@ use super::place::{LineResolver, Places};
 use super::plain::Plain;
 use crate::capture::{Events, Reader};
 use crate::model::{
-    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, RssSample, StackId, ThreadName,
-    ThreadSerial, Tick, What,
+    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
+    StackId, ThreadName, ThreadSerial, Tick, What,
 };
 
 /// Writes the records of a capture.
@@ -26,6 +26,8 @@ pub struct Records<'a> {
     frames: HashMap<Frame, String>,
     /// When the unfinished call of a thread began.
     began: HashMap<ThreadSerial, Tick>,
+    /// Of each process, if there are several.
+    pids: HashMap<ProcessId, u32>,
     line: String,
 }
 
@@ -36,6 +38,7 @@ enum Other<'a> {
     Metadata(&'a Metadata),
     Code { id: u32, name: &'a str, qualified_name: &'a str, file: &'a str, first_line: u32 },
     Thread(&'a ThreadName),
+    Process { process: u32, parent: u32, pid: u32, began_ns: u64, ended_ns: Option<u64> },
     Rss(&'a RssSample),
     Note { note: NoteKind, text: &'a str, from_ns: u64, to_ns: u64, allocations: u64, frees: u64 },
     End(&'a End),
@@ -45,7 +48,9 @@ impl<'a> Records<'a> {
     /// For all of `reader`.
     pub fn new(reader: &'a Reader, lines: LineResolver<'a>, format: Format) -> Records<'a> {
         let places = Places::new(reader, lines);
-        Records { reader, format, places, frames: HashMap::new(), began: HashMap::new(), line: String::new() }
+        let pids = pids(reader);
+        let (frames, began) = (HashMap::new(), HashMap::new());
+        Records { reader, format, places, frames, began, pids, line: String::new() }
     }
 
     /// Writes them.
@@ -96,7 +101,9 @@ impl<'a> Records<'a> {
         }
         let before = self.began.remove(&event.thread).map(|at| self.clock().nanos(at)).unwrap_or(t_ns);
         self.line.clear();
-        let fields = Fields { event, t_ns, before, since: since(event).map(|at| self.clock().nanos(at)) };
+        let pid = self.pids.get(&event.process).copied();
+        let fields =
+            Fields { event, pid, t_ns, before, since: since(event).map(|at| self.clock().nanos(at)) };
         match self.format {
             Format::Json => fields.json(&mut self.line),
             Format::Text { .. } => fields.text(&mut self.line),
@@ -146,6 +153,33 @@ impl<'a> Records<'a> {
     }
 }
 
+/// The pid of every process; nothing if there is only one.
+fn pids(reader: &Reader) -> HashMap<ProcessId, u32> {
+    let mut pids: HashMap<_, _> =
+        reader.processes().map(|process| (ProcessId(process.number), process.pid)).collect();
+    if !pids.is_empty() {
+        pids.insert(ProcessId::ROOT, reader.metadata().pid);
+    }
+    pids
+}
+
+/// With addresses as the process has them.
+fn in_its_process(process: ProcessId, what: What) -> What {
+    let own = |addr| process.own_addr(addr);
+    match what {
+        What::Alloc { kind, addr, size } => What::Alloc { kind, addr: own(addr), size },
+        What::Free { kind, addr } => What::Free { kind, addr: own(addr) },
+        What::Realloc { kind, old_addr, addr, size } => {
+            What::Realloc { kind, old_addr: own(old_addr), addr: own(addr), size }
+        }
+        What::Mremap { old_addr, old_size, addr, size, flags } => {
+            What::Mremap { old_addr: own(old_addr), old_size, addr: own(addr), size, flags }
+        }
+        What::Munmap { addr, size } => What::Munmap { addr: own(addr), size },
+        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd | What::Lost { .. } => what,
+    }
+}
+
 fn since(event: &Event) -> Option<Tick> {
     match event.what {
         What::Lost { since, .. } => Some(since),
@@ -158,7 +192,14 @@ fn timed(reader: &Reader) -> Vec<(u64, Other<'_>)> {
     let threads = reader.threads().iter().map(|thread| (thread.t_ns, Other::Thread(thread)));
     let samples = reader.rss().iter().map(|sample| (sample.t_ns, Other::Rss(sample)));
     let notes = reader.notes().iter().map(|note| (note.from_ns, Other::from(note)));
-    let mut timed: Vec<_> = threads.chain(samples).chain(notes).collect();
+    let clock = &reader.metadata().clock;
+    let processes = reader.processes().map(|life| {
+        let began_ns = clock.nanos(Tick(life.began_tick));
+        let ended_ns = (life.ended_tick > 0).then(|| clock.nanos(Tick(life.ended_tick)));
+        let ProcessLife { number, parent, pid, .. } = *life;
+        (began_ns, Other::Process { process: number, parent, pid, began_ns, ended_ns })
+    });
+    let mut timed: Vec<_> = processes.chain(threads).chain(samples).chain(notes).collect();
     timed.sort_by_key(|(when, _)| *when);
     timed
 }
@@ -167,6 +208,7 @@ fn timed(reader: &Reader) -> Vec<(u64, Other<'_>)> {
 /// so that JSON needs no escaping.
 struct Fields<'a> {
     event: &'a Event,
+    pid: Option<u32>,
     t_ns: u64,
     before: u64,
     since: Option<u64>,
@@ -179,6 +221,7 @@ impl Fields<'_> {
             What::Free { kind, .. } => kind.name(),
             What::Mremap { .. } => "mremap",
             What::Munmap { .. } => "munmap",
+            What::ProcessEnd => "process_end",
             What::Lost { .. } => "lost",
             What::ReallocBegin { .. } => "realloc_begin",
             What::MremapBegin { .. } => "mremap_begin",
@@ -187,10 +230,13 @@ impl Fields<'_> {
 
     /// Without the closing brace.
     fn json(&self, line: &mut String) -> std::fmt::Result {
-        let Event { tid, thread, what, .. } = self.event;
+        let Event { process, tid, thread, what, .. } = *self.event;
         let (kind, t_ns, before) = (self.kind(), self.t_ns, self.before);
         write!(line, r#"{{"kind":"{kind}","t_ns":{t_ns},"tid":{},"thread":{}"#, tid.0, thread.0)?;
-        match *what {
+        if let Some(pid) = self.pid {
+            write!(line, r#","pid":{pid},"process":{}"#, process.0)?;
+        }
+        match in_its_process(process, what) {
             What::Alloc { addr, size, .. } | What::Munmap { addr, size } => {
                 write!(line, r#","addr":"{addr}","size":{size}"#)
             }
@@ -206,15 +252,18 @@ impl Fields<'_> {
                 let since = self.since.unwrap_or(t_ns);
                 write!(line, r#","since_ns":{since},"allocations":{allocations},"frees":{frees}"#)
             }
-            What::ReallocBegin { .. } | What::MremapBegin { .. } => Ok(()),
+            What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => Ok(()),
         }
     }
 
     fn text(&self, line: &mut String) -> std::fmt::Result {
-        let Event { tid, what, .. } = self.event;
+        let Event { process, tid, what, .. } = *self.event;
         let (seconds, nanos) = (self.t_ns / 1_000_000_000, self.t_ns % 1_000_000_000);
         write!(line, "{seconds:>5}.{nanos:09}  {:>7}  {:<14}  ", tid.0, self.kind())?;
-        match *what {
+        if let Some(pid) = self.pid {
+            write!(line, "pid {pid}  ")?;
+        }
+        match in_its_process(process, what) {
             What::Alloc { addr, size, .. } | What::Munmap { addr, size } => write!(line, "{addr}  {size}"),
             What::Free { addr, .. } => write!(line, "{addr}"),
             What::Realloc { old_addr, addr, size, .. } => write!(line, "{old_addr} -> {addr}  {size}"),
@@ -222,7 +271,7 @@ impl Fields<'_> {
                 write!(line, "{old_addr}  {old_size} -> {addr}  {size}  flags {flags}")
             }
             What::Lost { allocations, frees, .. } => write!(line, "{allocations} allocations, {frees} frees"),
-            What::ReallocBegin { .. } | What::MremapBegin { .. } => Ok(()),
+            What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => Ok(()),
         }
     }
 }
@@ -255,6 +304,9 @@ impl Other<'_> {
                 format!("code  {id}  {} ({}:{first_line})", Plain(name), Plain(file))
             }
             Other::Thread(thread) => format!("thread  {}  {}", thread.tid, Plain(&thread.name)),
+            Other::Process { process, parent, pid, .. } => {
+                format!("process  {process}  pid {pid}, forked by process {parent}")
+            }
             Other::Rss(sample) => format!("rss  {} ns  {} bytes", sample.t_ns, sample.resident_bytes),
             Other::Note { note, text, .. } => format!("note  {}  {}", note.name(), Plain(text)),
             Other::End(end) => format!("end  {}", json::text(end)?),

@@ -6,12 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Format, Order, Records, StatsReport, SummaryReport};
+use super::Reading;
+use super::{Format, Order, Profile, Records, StatsReport, SummaryReport, Wanted};
+use crate::analysis::Question;
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
 use crate::capture::{Reader, Writer};
 use crate::model::{
-    CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind, Pymalloc,
-    Python, RssSample, ThreadName,
+    CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind,
+    ProcessId, ProcessLife, Pymalloc, Python, RssSample, ThreadName,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -23,7 +25,7 @@ fn lines(code: &CodeObject, offset: i32) -> u32 {
 }
 
 fn stats(reader: &Reader, format: Format) -> String {
-    let report = StatsReport::new(reader, &lines, 5);
+    let report = StatsReport::new(Profile::new(reader, &lines), 5);
     let mut out = Vec::new();
     report.write(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
@@ -105,14 +107,15 @@ fn end() -> End {
 }
 
 fn screen(reader: &Reader, format: Format) -> String {
-    let report = StatsReport::new(reader, &lines, 5);
+    let report = StatsReport::new(Profile::new(reader, &lines), 5);
     let mut out = Vec::new();
     report.write_screen(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
 }
 
 fn summary(reader: &Reader, order: Order, format: Format) -> String {
-    let report = SummaryReport::new(reader, &lines, order, 5);
+    let report =
+        SummaryReport::new(&Profile::new(reader, &lines), Wanted { order, top: 5, ..Wanted::default() });
     let mut out = Vec::new();
     report.write(format, &mut out).expect("memory");
     String::from_utf8(out).expect("text")
@@ -250,27 +253,77 @@ fn the_screen_fits_whatever_the_names() {
     assert!(!whole.contains(&long[..1200]));
 }
 
+/// Two processes that have the same block at the same address, of which one ends.
+fn forked(writer: &mut Writer) {
+    recipe(writer);
+    let life = |number, ended_tick| ProcessLife {
+        number,
+        parent: 0,
+        pid: 1000 + number,
+        began_tick: 1_500,
+        ended_tick,
+    };
+    for process in [life(1, 0), life(2, 0), life(2, 2_500)] {
+        writer.process(&process).expect("room");
+    }
+    for (number, size) in [(1, 64), (2, 640)] {
+        let thread = 2 + number;
+        let chunk = Chunk::of_child(number, thread, 1_500)
+            .malloc_from(0, &[(1, 20)], 1_600, 0x7f00_0000_4000, size)
+            .malloc(1_700, 0x7f00_0000_5000, 10 * size)
+            // What its parent had allocated before the fork.
+            .free(1_800, 0x7f00_0000_3000);
+        put_chunk(writer, u64::from(thread), &chunk);
+    }
+}
+
+/// Each with the recipe that made it.
+type Recipe = fn(&mut Writer);
+
 #[test]
-fn golden_capture_of_version_1_reads_the_same() {
+fn golden_captures_read_the_same() {
     let blessing = std::env::var_os("PROF_BLESS").is_some();
-    let capture = golden("small-v1.prof");
-    if blessing && !capture.exists() {
-        let mut writer = Writer::create(&capture, false, &metadata()).expect("a place for it");
-        recipe(&mut writer);
-        writer.finish(&end()).expect("room");
-    }
-    let reader = Reader::open(&capture).expect("the golden capture");
-    for (name, text) in [
-        ("small-v1.stats.json", stats(&reader, Format::Json)),
-        ("small-v1.stats.txt", stats(&reader, Format::WHOLE_TEXT)),
-        ("small-v1.parse.jsonl", parse(&reader, Format::Json)),
-        ("small-v1.parse.txt", parse(&reader, Format::WHOLE_TEXT)),
-    ] {
-        if blessing {
-            fs::write(golden(name), &text).expect("room");
+    for (name, recipe) in [("small-v1", recipe as Recipe), ("forked-v2", forked)] {
+        let capture = golden(&format!("{name}.prof"));
+        if blessing && !capture.exists() {
+            let mut writer = Writer::create(&capture, false, &metadata()).expect("a place for it");
+            recipe(&mut writer);
+            writer.finish(&end()).expect("room");
         }
-        assert_eq!(text, fs::read_to_string(golden(name)).expect("a golden file"), "{name}");
+        let reader = Reader::open(&capture).expect("the golden capture");
+        for (output, text) in [
+            ("stats.json", stats(&reader, Format::Json)),
+            ("stats.txt", stats(&reader, Format::WHOLE_TEXT)),
+            ("parse.jsonl", parse(&reader, Format::Json)),
+            ("parse.txt", parse(&reader, Format::WHOLE_TEXT)),
+        ] {
+            let name = format!("{name}.{output}");
+            if blessing {
+                fs::write(golden(&name), &text).expect("room");
+            }
+            assert_eq!(text, fs::read_to_string(golden(&name)).expect("a golden file"), "{name}");
+        }
     }
+}
+
+/// What one process did is what it did alone: its end is that of its recording.
+#[test]
+fn one_process_of_several() {
+    let reader = Reader::open(&golden("forked-v2.prof")).expect("the golden capture");
+    for (process, bytes, held, unmatched) in [(1, 704, 704, 1), (2, 7040, 7040, 1)] {
+        let question = Question { process: Some(ProcessId(process)), ..Question::default() };
+        let reading = Reading { question, intervals: 0, progress: &mut |_| {} };
+        let profile = Profile::read(&reader, &lines, reading);
+        let found =
+            (profile.stats.bytes(), profile.stats.ledger.live().bytes, profile.stats.live.unmatched_frees());
+        assert_eq!(found, (bytes, held, unmatched), "{process}");
+    }
+    let whole = Profile::new(&reader, &lines);
+    let by_process = |process| {
+        let is_of = |row: &&super::Row| whole.threads.process(row.thread) == ProcessId(process);
+        whole.rows.iter().filter(is_of).map(|row| row.figures.live.bytes).sum::<u64>()
+    };
+    assert_eq!([by_process(1), by_process(2)], [704, 0], "what has ended holds nothing");
 }
 
 #[test]
@@ -334,7 +387,7 @@ fn instructions_of_one_line_are_one_site() {
     put_chunk(&mut writer, 1, &chunk);
     writer.finish(&End::default()).expect("room");
     let reader = Reader::open(&scratch.path()).expect("it opens");
-    let report = StatsReport::new(&reader, &lines, 5);
+    let report = StatsReport::new(Profile::new(&reader, &lines), 5);
     let found = report.peak_sites().iter().map(|site| (site.stack[0].joined(), site.bytes, site.blocks));
     let expected = [("again:a.py:5".to_owned(), 24, 3), ("again:a.py:6".to_owned(), 8, 1)];
     assert_eq!(found.collect::<Vec<_>>(), expected);

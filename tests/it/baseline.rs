@@ -113,7 +113,9 @@ python_tests! { all:
         let set = &capture.stats["resident_set"];
         let explained = |part: &str| set["explained"][part].as_u64().expect("bytes");
         let first = set["at_attach_bytes"].as_u64().expect("bytes");
-        assert!((objects..2 * objects).contains(&explained("recorded_bytes")), "{set:#}");
+        // A debug build pads each object, and up to 3.7 its head is larger.
+        let most = if python.ends_with('d') || ["3.6", "3.7"].contains(&python) { 3 } else { 2 };
+        assert!((objects..most * objects).contains(&explained("recorded_bytes")), "{set:#}");
         assert!(explained("baseline_bytes").abs_diff(first) <= 3 << 20, "{set:#}");
         assert!(explained("neither_bytes") <= 2 << 20, "{set:#}");
         target.finish();

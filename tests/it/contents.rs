@@ -25,7 +25,8 @@ python_tests! { all:
         let words: Vec<_> = line.split_terminator('\0').collect();
         assert_eq!(metadata["command_line"], Value::from(words));
         assert_eq!(metadata["python"]["version"], version(python));
-        assert_eq!(metadata["python"]["allocator"], "pymalloc");
+        let allocator = if python.ends_with('d') { "pymalloc_debug" } else { "pymalloc" };
+        assert_eq!(metadata["python"]["allocator"], allocator);
         assert_eq!(metadata["allocator"], "glibc");
         assert!(metadata["libc"].as_str().is_some_and(|libc| libc.starts_with("glibc 2.")), "{metadata:#}");
         target.finish();

@@ -168,7 +168,7 @@ fn planted_file() {
     for (planted, is_replaced) in [
         (&["ln", "-s", &path][..], true),
         (&["ln", "-s", "/nowhere/at/all"], true),
-        (&["ln", "-s", "/dev/null"], true),
+        (&["ln", "-s", "/dev/null"], false),
         (&["ln", &path], true),
         (&["mkfifo"], false),
         (&["mkdir"], false),
@@ -277,4 +277,30 @@ fn help() {
         assert!(output.stdout.to_lowercase().contains("example"), "{output}");
         assert_eq!(output.stderr, "");
     }
+}
+
+/// Whose frames are whose cannot be told from outside.
+#[test]
+fn two_interpreters() {
+    let (first, second) = ("3.12", "3.11");
+    let [Some(library), Some(other)] = [first, second].map(shared_library) else {
+        return skip("two shared libraries of Python are needed");
+    };
+    let embed = embedding_program().display().to_string();
+    let embedding = || {
+        let target = target("load.py").arg("1").python(first).under(&[&embed]);
+        let target = target.env("PROF_TEST_LIBRARY", &library.display().to_string());
+        target.env("PROF_TEST_SECOND", &other.display().to_string())
+    };
+    let home = home(second).display().to_string();
+    let target = embedding().env("PROF_TEST_SECOND_HOME", &home).ready();
+    let before = Snapshot::of(&target);
+    attach(&target.pid()).refuses(REFUSAL, &[&target.pid(), "libpython3.11", "libpython3.12"]);
+    before.same_text_as(&Snapshot::of(&target));
+    target.finish();
+    // One that is only loaded is no interpreter yet.
+    let target = embedding().ready();
+    let file = target.scratch().join("capture.prof");
+    prof(&["attach", &target.pid(), "-q", "-o"]).arg(&file).recording().interrupt();
+    target.finish();
 }

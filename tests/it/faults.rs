@@ -6,7 +6,10 @@
 
 use crate::detach::settle;
 use crate::dsl::*;
+use prof_shared::region::{HEADER, Region};
 use rustix::process::Signal;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
 
 /// More fail points than there are.
 const MANY: usize = 1000;
@@ -71,6 +74,8 @@ fn undone_everywhere() {
             killed.success();
             return false;
         }
+        // A thread that was let go just now may have to make calls before it answers.
+        target.ask("functions");
         let cleaned = prof(&["detach", &target.pid()]).run();
         assert!(cleaned.status.is_some_and(|status| status.success()), "point {number}\n{cleaned}");
         before.same_as(&Snapshot::of(&target));
@@ -106,4 +111,33 @@ fn stopped_everywhere() {
     });
     before.same_text_as(&Snapshot::of(&target));
     target.finish();
+}
+
+/// How many slots and entries there are is the target's word: however many it says on the
+/// way out, that leads nowhere.
+#[test]
+fn numbers_that_lie() {
+    if cfg!(not(feature = "failpoints")) {
+        return skip("prof was built without fail points");
+    }
+    for field in [offset_of!(Region, slot_count), offset_of!(Region, entry_count)] {
+        let mut target = target("sequences.py").ready();
+        settle(&mut target);
+        let before = Snapshot::of(&target);
+        let file = target.scratch().join("capture.prof");
+        let args = ["attach", &target.pid(), "-q", "--duration", "50ms", "-o"];
+        let attach = prof(&args).arg(&file).env("PROF_FAIL_AT", "gate-closed:stop").spawn();
+        until("prof is stopped", || attach.is_stopped().then_some(()));
+        let maps = std::fs::read_to_string(target.proc_dir().join("maps")).expect("it runs");
+        let start =
+            maps.lines().find_map(|line| line.split_once('-').filter(|(at, _)| at.ends_with("50520000")));
+        let region = start.and_then(|(digits, _)| u64::from_str_radix(digits, 16).ok()).expect("a region");
+        let memory = std::fs::File::options().write(true).open(target.proc_dir().join("mem"));
+        let memory = memory.expect("its memory can be written");
+        memory.write_all_at(&u32::MAX.to_ne_bytes(), region + HEADER + field as u64).expect("it is mapped");
+        attach.signal(Signal::CONT);
+        attach.wait().success();
+        before.same_as(&Snapshot::of(&target));
+        target.finish();
+    }
 }

@@ -48,6 +48,16 @@ python_tests! { named:
         check(target("sequences.py").under(&under).python(python).ready());
     }
 
+    /// In a C program, on a thread that is not its first.
+    fn embedded(python) {
+        let Some(library) = shared_library(python) else {
+            return skip(&format!("Python {python} has no shared library"));
+        };
+        let embed = embedding_program().display().to_string();
+        let library = library.display().to_string();
+        check(target("sequences.py").under(&[&embed]).env("PROF_TEST_LIBRARY", &library).python(python).ready());
+    }
+
     fn eight_gib_of_stack(python) {
         check(target("sequences.py").under(&EIGHT_GIB).python(python).ready());
     }

@@ -18,7 +18,8 @@ fn start(args: &[&str]) -> (Target, Recording, tempfile::TempDir) {
 /// A capture that opens, was finished, and ended for `reason`.
 #[track_caller]
 fn ended(finished: Finished, reason: &str) -> Capture {
-    let finished = finished.success().says("longest pause").says("at the peak").says("next: prof stats ");
+    let finished =
+        finished.success().says("longest pause").says("at the peak").says("next: prof flamegraph ");
     let capture = finished.capture();
     let stats = &capture.stats;
     assert_eq!(stats["end_reason"], reason, "{stats:#}");
@@ -214,6 +215,24 @@ fn full_disk() {
     assert!(unwritten > Some(0) && capture.stats["lost_events"].as_u64() >= unwritten, "{:#}", capture.stats);
     let shown = prof(&["stats"]).arg(&file).run().success().stdout;
     assert!(shown.contains("the disk was full"), "{shown}");
+    is_unharmed(target);
+}
+
+/// It ends by itself, in order; what was in the ring by then is still there.
+#[test]
+fn full_size() {
+    const MAX: u64 = 1 << 20;
+    /// What may wait for the disk besides the ring.
+    const QUEUE: u64 = 16 << 20;
+    const RING: u64 = 256 << 10;
+    let target = target("load.py").arg("2").ready();
+    let file = target.scratch().join("capture.prof");
+    let limits = ["attach", &target.pid(), "--max-size", "1MiB", "--ring-size", "256KiB", "-o"];
+    let recording = prof(&limits).arg(&file).recording();
+    let capture = ended(recording.wait(), "max_size");
+    assert_eq!(capture.stats["losses"]["unwritten"], 0);
+    let size = file.metadata().expect("the capture is there").len();
+    assert!((MAX..=MAX + RING + QUEUE).contains(&size), "{size} bytes");
     is_unharmed(target);
 }
 

@@ -1,6 +1,7 @@
 //! Targets that are at a limit: they are refused, or left as they were, or it works.
 
 use crate::dsl::*;
+use std::process::{Child, Command};
 
 /// Room that prof needs in the target, and more.
 const ROOM: u64 = 64 << 20;
@@ -117,4 +118,37 @@ python_tests! { two:
         assert_eq!(group.kills(), 0);
         target.finish();
     }
+}
+
+/// Somebody who wants a processor for himself; killed when dropped.
+struct Hog(Child);
+
+impl Hog {
+    fn new() -> Hog {
+        let hog = Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn();
+        Hog(hog.expect("taskset can be started"))
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        // It runs for ever.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// It seldom has a processor. Stopped at the beginning of each of its turns it would be found
+/// with the same signals waiting each time.
+#[test]
+fn little_of_a_processor() {
+    let _hogs = [(); 12].map(|()| Hog::new());
+    let mut target = workload("alternate_stack").under(&["taskset", "-c", "0"]).ready();
+    let health = Health::of("alternate_stack", &mut target);
+    // What its handlers allocate in the middle of malloc is lost, and counted.
+    let stats = attach(&target).recording().wait().success().capture().stats;
+    assert_eq!(stats["lost_events"], stats["losses"]["nested"], "{stats:#}");
+    health.works(&mut target);
+    health.is_as_before(&target);
+    target.finish();
 }

@@ -43,7 +43,7 @@ fn made(answer: &str) -> Counts {
 /// What a capture knows of these threads: recorded, and lost.
 fn known(capture: &Capture, threads: &Counts) -> (Counts, Counts) {
     let (mut recorded, mut lost) = (Counts::new(), Counts::new());
-    for event in &capture.events {
+    for event in capture.events.iter().filter(|event| threads.contains_key(&event.tid.into())) {
         let of_thread = recorded.entry(event.tid.into()).or_default();
         match event.kind.as_str() {
             "free" => of_thread.1 += 1,
@@ -56,7 +56,6 @@ fn known(capture: &Capture, threads: &Counts) -> (Counts, Counts) {
         let of_thread = lost.entry(field("tid")).or_default();
         *of_thread = (of_thread.0 + field("allocations"), of_thread.1 + field("frees"));
     }
-    recorded.retain(|tid, _| threads.contains_key(tid));
     lost.retain(|tid, _| threads.contains_key(tid));
     (recorded, lost)
 }

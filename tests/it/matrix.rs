@@ -205,7 +205,7 @@ fn is_late() -> bool {
 }
 
 /// Adds a line to the table.
-fn note(line: &str) {
+pub fn note(line: &str) {
     if let Some(table) = torture() {
         let file = std::fs::File::options().append(true).create(true).open(table);
         writeln!(file.expect("the table can be written"), "{line}").expect("the table can be written");

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// No line of text is longer: ten characters for each of two names' 1201, some frames.
 const LINE: usize = 100_000;
-/// What somebody reads who wants one screen.
-const SCREEN: usize = 100_000;
+/// No command that sums up tells more: some hundred of such names.
+const SCREEN: usize = 200_000;
 /// Characters that are kept of a name.
 const NAME: usize = 4096;
 

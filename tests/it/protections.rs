@@ -97,6 +97,24 @@ fn a_free_precedes_the_next_allocation() {
     target.finish();
 }
 
+/// What a signal handler allocates while its thread is inside the allocator is not recorded,
+/// and counted, on whichever stack it runs; what the allocator calls itself (here libc's) is
+/// not.
+#[test]
+fn a_handler_inside_the_allocator_is_counted() {
+    for (command, lost) in [("exchange 20", 0), ("interrupt 0", 6), ("interrupt 1", 6)] {
+        let mut target = slow();
+        let recording = attach(&target);
+        target.ask(command);
+        let capture = recording.interrupt().capture();
+        let losses = &capture.stats["losses"];
+        assert_eq!(losses["nested"], lost, "{command}: {losses}");
+        assert_eq!(capture.stats["lost_events"], lost, "{command}");
+        assert!(capture.events.iter().all(|event| event.size != 48125), "the handler's were recorded");
+        target.finish();
+    }
+}
+
 /// Whether an address is in the payload, or in anonymous code: an island.
 fn is_ours(target: &Target, addr: u64) -> bool {
     let maps = std::fs::read_to_string(target.proc_dir().join("maps")).expect("the target runs");

@@ -69,11 +69,12 @@ fn stats_add_up() {
     target.finish();
 }
 
-/// The peak and what is live at the end, against a model of their own.
+/// What is live at the end, against a model of its own. The peak is `corpus`'s: here the
+/// old block of a `realloc` would end too late for what other threads do meanwhile.
 #[test]
 fn live_bytes_are_those_of_the_events() {
     let (_, capture, target) = capture();
-    let (mut live, mut now, mut peak) = (HashMap::new(), 0, 0);
+    let (mut live, mut now) = (HashMap::new(), 0);
     for event in capture.events.iter().filter(|event| event.kind != "thread_stack") {
         let is_end = matches!(event.kind.as_str(), "free" | "munmap");
         now -= live.remove(if is_end { &event.addr } else { &event.old_addr }).unwrap_or(0);
@@ -83,11 +84,9 @@ fn live_bytes_are_those_of_the_events() {
             now += size;
             assert_eq!(live.insert(event.addr, size), None, "on top of a live block: {event:?}");
         }
-        peak = peak.max(now);
     }
     assert_eq!(capture.stats["live_bytes"], now);
     assert_eq!(capture.stats["live_blocks"], live.len());
-    assert_eq!(capture.stats["metadata"]["peak_memory"], peak);
     target.finish();
 }
 

@@ -98,6 +98,9 @@ python_tests! { all:
 
     /// A call over several lines stands where the call begins.
     fn calls_over_lines(python) {
+        if matches!(python, "3.6" | "3.7") {
+            return skip("before 3.8 the line of a call is that of its last argument");
+        }
         play(python, "spread");
     }
 

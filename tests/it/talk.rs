@@ -67,7 +67,7 @@ fn summary() {
     target.ask("rounds");
     let finished =
         recording.interrupt().says("longest pause").says("peak").says("load.py:").says("nothing lost");
-    let next = finished.stderr.lines().find_map(|line| line.strip_prefix("next: prof stats "));
+    let next = finished.stderr.lines().find_map(|line| line.strip_prefix("next: prof flamegraph "));
     let next = next.unwrap_or_else(|| panic!("no next command\n{finished}"));
     prof(&["stats", next]).run().success();
     target.finish();

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each part of the crate `prof` may use of the others.
-const PARTS: [(&str, &[&str]); 10] = [
+const PARTS: [(&str, &[&str]); 11] = [
     // What a version's line tables mean is CPython's, and a report takes it from `cli`.
-    ("cli", &["record", "inspect", "cpython", "capture", "analysis", "report", "model"]),
+    ("cli", &["record", "inspect", "cpython", "capture", "analysis", "report", "explore", "model"]),
     // Samples of the resident set are read-only looks at a process that is recorded.
     ("record", &["inspect", "cpython", "native", "capture", "analysis", "model"]),
     ("inspect", &["cpython", "native", "model"]),
@@ -17,6 +17,7 @@ const PARTS: [(&str, &[&str]); 10] = [
     ("capture", &["model"]),
     // Reports stream from the reader: a capture does not fit in memory.
     ("report", &["capture", "analysis", "model"]),
+    ("explore", &["report", "analysis", "model"]),
     ("analysis", &["model"]),
     ("model", &[]),
     // Doors for fuzzers; not in a normal build.
@@ -27,7 +28,7 @@ const PARTS: [(&str, &[&str]); 10] = [
 const USE_THE_INJECTOR: [&str; 6] = ["cli", "record", "inspect", "cpython", "native", "fuzz"];
 
 /// The dependencies that have one owner, and the owner.
-const OWNERS: [(&str, &[&str]); 10] = [
+const OWNERS: [(&str, &[&str]); 15] = [
     ("nix", &["injector/src"]),
     ("procfs", &["injector/src"]),
     ("goblin", &["injector/src"]),
@@ -37,7 +38,12 @@ const OWNERS: [(&str, &[&str]); 10] = [
     ("object", &["src/native", "src/cpython", "src/record/install.rs", "build.rs"]),
     ("zstd", &["src/capture"]),
     ("clap", &["src/cli", "src/main.rs"]),
+    ("clap_complete", &["src/cli/shell.rs"]),
+    ("clap_mangen", &["src/cli/shell.rs"]),
+    ("regex", &["src/cli"]),
     ("terminal_size", &["src/cli"]),
+    ("ratatui", &["src/explore"]),
+    ("rustix", &["src/explore", "src/record/recorder.rs"]),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 

@@ -50,6 +50,17 @@ def serve(commands, check=lambda: True, lines=None):
     say("self-check ok" if check() else "self-check failed")
 
 
+def replaced(code, **changes):
+    """The code object with some attributes changed: `code.replace`, which 3.8 brought."""
+    if hasattr(code, "replace"):
+        return code.replace(**changes)
+    order = (
+        "argcount kwonlyargcount nlocals stacksize flags code consts names varnames "
+        "filename name firstlineno lnotab freevars cellvars"
+    ).split()
+    return type(code)(*(changes.get("co_" + name, getattr(code, "co_" + name)) for name in order))
+
+
 class Witness:
     """Keeps the stacks that Python itself sees, leaf first, by allocated size."""
 

@@ -1,14 +1,17 @@
-/* An allocator whose free takes long, to be preloaded. There is one block of HELD bytes:
+/* An allocator whose functions take long, to be preloaded. There is one block of HELD bytes:
  * whoever wants it waits until it was freed, and who freed it returns when somebody has
- * it again, or after a while. All other blocks are libc's.
+ * it again, or after a while. A block of INTERRUPTED bytes comes only once a signal was
+ * handled in the middle of malloc; its handler takes HANDLED bytes and gives them back. All
+ * other blocks are libc's.
  */
 
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sched.h>
 
-enum { HELD = 48123, PATIENCE = 200 };
+enum { HELD = 48123, PATIENCE = 200, INTERRUPTED = 48124, HANDLED = 48125, TIMES = 3 };
 
 extern void *__libc_malloc(size_t);
 extern void __libc_free(void *);
@@ -17,6 +20,8 @@ static char block[HELD];
 static _Atomic int holders;
 /* How often the block was taken. */
 static _Atomic unsigned taken;
+
+static char handled[HANDLED];
 
 static void *take(void) {
     int none = 0;
@@ -35,10 +40,26 @@ static void give(void) {
 }
 
 void *malloc(size_t size) {
-    return size == HELD ? take() : __libc_malloc(size);
+    if (size == HELD) return take();
+    if (size == HANDLED) return handled;
+    if (size == INTERRUPTED) raise(SIGUSR2);
+    return __libc_malloc(size);
 }
 
 void free(void *p) {
     if (p == block) give();
-    else __libc_free(p);
+    else if (p != handled) __libc_free(p);
+}
+
+static void allocate(int number) {
+    (void)number;
+    for (int time = 0; time < TIMES; time++) free(malloc(HANDLED));
+}
+
+/* Whether the handler was installed; on a stack of its own if asked. */
+int handle_signals(int aside) {
+    static char stack[64 << 10];
+    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = allocate, .sa_flags = aside ? SA_ONSTACK : 0};
+    return (aside && sigaltstack(&other, NULL)) || sigaction(SIGUSR2, &action, NULL);
 }

@@ -1,4 +1,6 @@
-"""Two threads that take a block from each other whose free takes long (slow.c, preloaded)."""
+"""What slow.c, preloaded, is for: two threads that take a block from each other whose free
+takes long, and a signal handler that allocates in the middle of malloc.
+"""
 
 import ctypes
 import threading
@@ -6,6 +8,7 @@ import threading
 from harness import N, P, serve
 
 HELD = 48123
+INTERRUPTED = 48124
 libc = ctypes.CDLL(None)
 libc.malloc.restype = P
 
@@ -23,4 +26,10 @@ def exchange(rounds):
         thread.join()
 
 
-serve({"exchange": exchange})
+def interrupt(aside):
+    """The handler allocates on the thread's own stack, or on another one."""
+    assert libc.handle_signals(int(aside)) == 0
+    libc.free(P(libc.malloc(N(INTERRUPTED))))
+
+
+serve({"exchange": exchange, "interrupt": interrupt})

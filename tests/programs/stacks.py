@@ -10,7 +10,7 @@ import threading
 import types
 
 from harness import HELPER as h
-from harness import N, P, Witness, say, serve
+from harness import N, P, Witness, replaced, say, serve
 
 libc = ctypes.CDLL(None)
 malloc = libc.malloc
@@ -203,7 +203,7 @@ def reborn():
         changes = {"co_name": name, "co_qualname": name}
         if sys.version_info < (3, 11):
             del changes["co_qualname"]
-        code = template.__code__.replace(**changes)
+        code = replaced(template.__code__, **changes)
         reused += id(code) == last
         last = id(code)
         types.FunctionType(code, globals())(60001 + 2 * number)

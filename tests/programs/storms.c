@@ -79,6 +79,29 @@ uint64_t answer(void) {
     return 42;
 }
 
+/* ---- a heartbeat ---- */
+
+static _Atomic uint64_t largest_gap_ns;
+
+static void *beat(void *argument) {
+    for (uint64_t last = now_ns();;) {
+        usleep(1000);
+        uint64_t now = now_ns();
+        if (now - last > largest_gap_ns) largest_gap_ns = now - last;
+        last = now;
+    }
+    return argument;
+}
+
+/* Microseconds between two beats of a thread, the most since the last call; the first one
+ * starts it. */
+uint64_t take_gap(void) {
+    static int is_beating;
+    pthread_t thread;
+    if (!is_beating++ && pthread_create(&thread, NULL, beat, NULL) == 0) pthread_detach(thread);
+    return atomic_exchange(&largest_gap_ns, 0) / 1000;
+}
+
 /* ---- threads ---- */
 
 enum { BLOCK = 1000 };

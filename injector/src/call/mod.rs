@@ -17,28 +17,26 @@
 
 mod flight;
 mod forge;
+mod held;
 mod program;
 mod raw;
 mod saved;
+mod search;
+mod turn;
 
 use crate::failpoint::ToldToFail;
-use crate::process::{Activity, Maps, Memory, Module, Process, Tid};
-use crate::seccomp;
-use crate::tracee::{MemoryWriter, Pause, Seized, Stopped, TraceError, Tracer, choose};
+use crate::process::{Activity, Maps, Memory, Module, Process, Tid, is_late};
+use crate::tracee::{MemoryWriter, Pause, TraceError, fetch_own_code};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use flight::{Flight, ProgramFlight};
+pub use held::Held;
 pub use raw::RawCall;
 pub use saved::Unsuitable;
 
 use forge::Forge;
 
-/// How long one thread is waited for when it shall stop.
-const STOP_DEADLINE: Duration = Duration::from_millis(200);
-/// How long to wait before all threads are tried again, at first and at most.
-const FIRST_REST: Duration = Duration::from_micros(100);
-const LONGEST_REST: Duration = Duration::from_millis(10);
 /// How long a process may take from the loss of its memory or threads to its end.
 const DYING: Duration = Duration::from_millis(5);
 
@@ -57,10 +55,12 @@ pub enum CallError {
         why: Unsuitable,
     },
     /// No thread could be used within the time given.
-    #[error("no thread could be used within {budget:?}; the last try: {last}")]
+    #[error("no thread could be used at {looks} looks within {elapsed:.1?}; the last one: {last}")]
     NoThread {
-        /// The time given.
-        budget: Duration,
+        /// How many looks were taken.
+        looks: u32,
+        /// How long that took.
+        elapsed: Duration,
         /// Why the last one could not.
         last: Box<CallError>,
     },
@@ -110,7 +110,11 @@ pub enum CallError {
 impl CallError {
     /// Whether the thread was left as it was, so that another may be tried.
     pub fn is_worth_another_try(&self) -> bool {
-        matches!(self, CallError::Unsuitable { .. } | CallError::Trace(_))
+        match self {
+            CallError::Unsuitable { .. } | CallError::Trace(_) => true,
+            CallError::Memory { source, .. } => is_late(source),
+            _ => false,
+        }
     }
 }
 
@@ -125,6 +129,8 @@ pub struct Caller<'p> {
 impl<'p> Caller<'p> {
     /// Prepares calls in `process`. Nothing is changed.
     pub fn new(process: &'p Process, maps: &Maps, modules: &[Module]) -> Result<Caller<'p>, CallError> {
+        // Without it all works, but a thread may be held for longer.
+        let _stays_on_disk = fetch_own_code();
         let writer = MemoryWriter::open(process);
         let writer = writer.map_err(|source| CallError::Memory { what: "opening memory", source })?;
         let forge = Forge::find(&process.memory(), maps).ok_or(CallError::NoSystemCall)?;
@@ -157,62 +163,11 @@ impl<'p> Caller<'p> {
         self.process.memory()
     }
 
-    /// Stops one thread after another, the least noticeable first, until `launch`
-    /// could use one. Each try has a [`Tracer`] of its own.
-    pub fn on_some_thread<T: Send>(
-        &self,
-        budget: Duration,
-        mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
-    ) -> Result<T, CallError> {
-        let start = Instant::now();
-        let mut rest = FIRST_REST;
-        let mut last = CallError::ProcessGone;
-        loop {
-            let threads = choose(self.process).map_err(|_| CallError::ProcessGone)?;
-            for (tid, _) in threads {
-                match Tracer::run(|tracer| launch(stop(tracer, tid)?)) {
-                    Err(error) if error.is_worth_another_try() => last = error,
-                    Err(_) if self.is_ending() => return Err(CallError::ProcessGone),
-                    done => return done,
-                }
-                if start.elapsed() >= budget {
-                    return Err(CallError::NoThread { budget, last: Box::new(last) });
-                }
-            }
-            match self.process.is_alive() {
-                false => return Err(CallError::ProcessGone),
-                true if start.elapsed() >= budget => {
-                    return Err(CallError::NoThread { budget, last: Box::new(last) });
-                }
-                true => std::thread::sleep(rest),
-            }
-            rest = (rest * 2).min(LONGEST_REST);
-        }
-    }
-
-    /// Stops this thread once, for `launch` to use it.
-    pub fn on_thread<T: Send>(
-        &self,
-        tid: Tid,
-        mut launch: impl FnMut(Stopped<'_>) -> Result<T, CallError> + Send,
-    ) -> Result<T, CallError> {
-        Tracer::run(|tracer| launch(stop(tracer, tid)?))
-    }
-
     /// Makes `calls` on some thread and waits for their end, `budget` for each.
     pub fn call_raw(&self, calls: &[RawCall], budget: Duration) -> Result<Pause, CallError> {
         // Read before the stop: with many mappings it takes long.
         let maps = self.process.maps().map_err(|_| CallError::ProcessGone)?;
         let flight = self.on_some_thread(budget, |stopped| self.run_raw(stopped, &maps, calls))?;
         self.land(flight, budget)
-    }
-}
-
-/// Stops a thread that lives through what it will be made to do.
-fn stop(tracer: &Tracer, tid: Tid) -> Result<Stopped<'_>, CallError> {
-    let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
-    match seccomp::objection_of(&stopped)? {
-        Some(objection) => Err(CallError::Unsuitable { tid, why: Unsuitable::Filtered(objection) }),
-        None => Ok(stopped),
     }
 }

@@ -45,8 +45,9 @@ impl Caller<'_> {
         let saved = Saved::read(&stopped, &self.memory())?;
         let mut pile = Pile::new(region.stack_top());
         let frame = self.program_frames(&mut pile, &saved, region, errno_location);
-        self.write(region.program(), &image)?;
+        // Last what makes the region busy.
         pile.write(&self.writer)?;
+        self.write(region.program(), &image)?;
         fail_point("program-written")?;
         stopped.set_registers(self.forge.loading(&saved.registers, frame))?;
         Ok(ProgramFlight { flight: Flight::start(stopped)?, program: region.program(), steps: steps.len() })

@@ -70,7 +70,7 @@ impl Caller<'_> {
 }
 
 /// Whether everything from a page below `bottom` up to `sp` is one writable mapping.
-fn has_room(maps: &Maps, sp: u64, bottom: u64) -> bool {
+pub(super) fn has_room(maps: &Maps, sp: u64, bottom: u64) -> bool {
     let Some(low) = bottom.checked_sub(PAGE).filter(|low| *low < sp) else { return false };
     maps.at(low).is_some_and(|m| m.read && m.write && !m.shared && m.range.contains(&sp))
 }

@@ -2,10 +2,10 @@
 
 use super::CallError;
 use crate::arch::{self, Registers, USER_CODE_SEGMENT, rseq};
-use crate::process::Memory;
+use crate::process::{Memory, is_late};
 use crate::seccomp::Objection;
 use crate::signals;
-use crate::tracee::{Stopped, TraceError};
+use crate::tracee::Stopped;
 
 /// What is in the way of using a thread, here and now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,14 +73,18 @@ impl Saved {
 }
 
 /// An area that cannot be read counts as a sequence: let the kernel sort it out.
-fn in_restartable_sequence(stopped: &Stopped, memory: &Memory, pc: u64) -> Result<bool, TraceError> {
+fn in_restartable_sequence(stopped: &Stopped, memory: &Memory, pc: u64) -> Result<bool, CallError> {
     let Some(area) = stopped.rseq()?.filter(|area| area.addr != 0) else { return Ok(false) };
-    Ok(match memory.read_u64(area.addr + rseq::RSEQ_CS) {
-        Ok(0) => false,
-        Ok(addr) => {
-            let mut descriptor = [0; rseq::DESCRIPTOR_BYTES];
-            memory.read(addr, &mut descriptor).is_err() || rseq::covers(&descriptor, pc)
-        }
-        Err(_) => true,
-    })
+    let is_inside = || {
+        let addr = memory.read_u64(area.addr + rseq::RSEQ_CS)?;
+        let mut descriptor = [0; rseq::DESCRIPTOR_BYTES];
+        Ok(addr != 0 && {
+            memory.read(addr, &mut descriptor)?;
+            rseq::covers(&descriptor, pc)
+        })
+    };
+    match is_inside() {
+        Err(source) if is_late(&source) => Err(CallError::Memory { what: "reading its sequence", source }),
+        inside => Ok(inside.unwrap_or(true)),
+    }
 }

@@ -1,5 +1,6 @@
 //! Another process's memory, read by `process_vm_readv`.
 
+use super::patience;
 use crate::Pid;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use std::io::{self, IoSliceMut};
@@ -24,10 +25,22 @@ impl Memory {
         }
     }
 
-    /// Reads up to the first unreadable page; the number of bytes read.
+    /// Reads up to the first unreadable page; the number of bytes read. On a thread that
+    /// holds somebody it may be late, see [`super::is_late`].
     pub fn read_some(&self, addr: u64, out: &mut [u8]) -> io::Result<usize> {
+        patience::read(*self, addr, out).unwrap_or_else(|| self.read_patiently(addr, out))
+    }
+
+    /// Reads, however long the lock of the mappings is in other hands.
+    pub(super) fn read_patiently(&self, addr: u64, out: &mut [u8]) -> io::Result<usize> {
         let remote = [RemoteIoVec { base: addr as usize, len: out.len() }];
         Ok(process_vm_readv(self.pid, &mut [IoSliceMut::new(out)], &remote)?)
+    }
+
+    /// A thread that holds somebody waits here, as it does for a read, for its turn to write
+    /// to `addr`: where the lock was free just now it is hardly ever taken the next moment.
+    pub(crate) fn await_turn(&self, addr: u64) -> io::Result<()> {
+        patience::read(*self, addr, &mut [0]).unwrap_or(Ok(0)).map(drop)
     }
 
     /// Reads one word.

@@ -9,6 +9,7 @@ mod maps;
 mod memory;
 mod module;
 mod pagemap;
+pub(crate) mod patience;
 mod pidfd;
 mod task;
 
@@ -24,6 +25,7 @@ pub use maps::{Mapping, Maps};
 pub use memory::Memory;
 pub use module::{Module, Symbol};
 pub use pagemap::{Pagemap, Resident};
+pub use patience::is_late;
 pub use task::{Activity, ResidentSet, TaskState, TaskStatus, Tid};
 
 use pidfd::PidFd;
@@ -157,6 +159,23 @@ impl Process {
         Activity::read(&self.task_dir(tid).join("syscall"))
     }
 
+    /// How long a thread has had a processor, in ns; `None` where the kernel does not count it.
+    /// It may be told late, by a tick or when the thread gives its processor up.
+    pub fn run_ns(&self, tid: Tid) -> Option<u64> {
+        self.schedstat(tid, 0)
+    }
+
+    /// How often a thread was given a processor; `None` where the kernel does not count it.
+    pub fn turns(&self, tid: Tid) -> Option<u64> {
+        self.schedstat(tid, 2)
+    }
+
+    /// A number of `schedstat` (Documentation/scheduler/sched-stats.rst, Linux 6.12).
+    fn schedstat(&self, tid: Tid, index: usize) -> Option<u64> {
+        let text = fs::read_to_string(self.task_dir(tid).join("schedstat")).ok()?;
+        text.split_whitespace().nth(index)?.parse().ok().filter(|&number| number != 0)
+    }
+
     /// The name of a thread.
     pub fn thread_name(&self, tid: Tid) -> io::Result<String> {
         let name = fs::read(self.task_dir(tid).join("comm"))?;
@@ -186,6 +205,11 @@ impl Process {
         let mut head = [0; 20];
         File::open(self.live_dir()?.join("exe"))?.read_exact(&mut head)?;
         Ok(head)
+    }
+
+    /// Its control groups, as `/proc/PID/cgroup` shows them (cgroups(7)).
+    pub fn control_groups(&self) -> io::Result<String> {
+        fs::read_to_string(self.dir.join("cgroup"))
     }
 
     /// Its resident set.

@@ -3,6 +3,14 @@
 //! A walk may read the red zone, where a leaf function keeps what it saved. The
 //! scan leaves it out: return addresses of live frames never lie below rsp, those
 //! of calls just returned from always do.
+//!
+//! ```text
+//!  mapping:  ▒ guard │ … sp ─── stack ─── end │ ▒ guard │ stack of another thread …
+//! ```
+//!
+//! The end is that of the mapping, or the first page that cannot be read: from glibc 2.42
+//! on a guard is a region within a mapping (`MADV_GUARD_INSTALL`, Linux 6.13), and the
+//! stacks of several threads are one mapping.
 
 use crate::process::{Mapping, Maps, Memory};
 use std::ops::Range;
@@ -16,7 +24,7 @@ const MOST: u64 = 8 << 20;
 /// A mapping smaller than this is no thread's stack (PTHREAD_STACK_MIN).
 const SMALLEST: u64 = 16 << 10;
 
-/// The live part of a stack: from the red zone to the end of the mapping.
+/// The live part of a stack: from the red zone to its end.
 pub(super) struct Stack<'a> {
     memory: &'a Memory,
     sp: u64,
@@ -24,7 +32,7 @@ pub(super) struct Stack<'a> {
     words: Vec<u64>,
     /// Whether the mapping looks like a thread's stack.
     pub is_normal: bool,
-    /// Whether the mapping is longer than what is looked at.
+    /// Whether the stack may be longer than what is looked at.
     pub is_cut: bool,
 }
 
@@ -59,11 +67,14 @@ impl<'a> Stack<'a> {
     /// The words from rsp up to `end`, or up to the stack's end; `None` if some of
     /// them cannot be read.
     pub fn words_to(&mut self, end: Option<u64>) -> Option<&[u64]> {
-        let end = end.unwrap_or(self.range.end).min(self.range.end);
-        let count = (end.saturating_sub(self.range.start) / 8) as usize;
-        self.load(count);
         let first = ((self.sp - self.range.start) / 8) as usize;
-        self.words.get(first..count.max(first))
+        let count = |end: u64| (end.saturating_sub(self.range.start) / 8) as usize;
+        let (known, most) = (end.map(|end| count(end.min(self.range.end))), count(self.range.end));
+        self.load(known.unwrap_or(most));
+        // The page of rsp itself can be read.
+        let least = if known.is_some() { first } else { first + 1 };
+        let count = known.unwrap_or(self.words.len()).max(least);
+        self.words.get(first..count)
     }
 
     /// Sees to it that `count` words are there, as far as they can be read.
@@ -78,6 +89,10 @@ impl<'a> Stack<'a> {
         let read = self.memory.read_some(self.range.start + have, &mut bytes).unwrap_or(0);
         let (words, _) = bytes[..read].as_chunks();
         self.words.extend(words.iter().map(|word| u64::from_ne_bytes(*word)));
+        if (read as u64) < len {
+            self.range.end = self.range.start + self.words.len() as u64 * 8;
+            self.is_cut = false;
+        }
     }
 }
 

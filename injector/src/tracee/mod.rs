@@ -19,8 +19,10 @@
 
 mod choose;
 mod request;
+mod resident;
 mod seized;
 pub mod sentry;
+mod startup;
 mod stopped;
 mod writer;
 
@@ -33,8 +35,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 pub use choose::{Fitness, choose};
-pub use request::RseqArea;
+pub use request::{RseqArea, take_precedence, wait_end};
+pub use resident::fetch_own_code;
 pub use seized::Seized;
+pub use startup::{Call, Startup, Step};
 pub use stopped::Stopped;
 pub use writer::MemoryWriter;
 

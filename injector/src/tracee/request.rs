@@ -62,17 +62,25 @@ struct PeekSignals {
     count: i32,
 }
 
-/// Lets the calling thread go before others while it holds somebody up: first of
-/// all threads where that is allowed, else as it was.
+/// Lets the calling thread, and those that it starts, go before others while it holds
+/// somebody up: first of all threads where that is allowed, else as it was.
 pub fn hurry() {
     // Short sleeps are to be short.
     let _ = nix::sys::prctl::set_timerslack(1);
     let lowest_realtime = libc::sched_param { sched_priority: 1 };
     #[expect(unsafe_code)]
     // SAFETY: a live struct that the call only reads; 0 means the calling thread.
-    let _ = unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &lowest_realtime)
-    };
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &lowest_realtime) };
+}
+
+/// Gives the calling thread more of the processors than others get where they are short, if
+/// that is allowed; else all stays as it was.
+pub fn take_precedence() {
+    /// Nine times the weight of a usual thread (sched(7)).
+    const NICE: libc::c_int = -10;
+    #[expect(unsafe_code)]
+    // SAFETY: the call takes integers only; 0 means the calling thread.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
 /// Looks what `tid` reported, without waiting.
@@ -128,6 +136,75 @@ pub fn failure(request: &'static str, tid: Tid, errno: Errno) -> TraceError {
 /// Seizes `tid`, with no option: our death must let it go, not kill it.
 pub fn seize(tid: Tid) -> Result<(), TraceError> {
     request("PTRACE_SEIZE", libc::PTRACE_SEIZE, tid, 0, ptr::null_mut()).map(drop)
+}
+
+/// What a child that starts has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has ended, with this wait status.
+    Ended(i32),
+    /// It executes a new program.
+    Exec,
+    /// A system call begins or ends.
+    Call,
+    /// It is about to take this signal.
+    Signal(i32),
+    /// It is stopped by job control.
+    GroupStop,
+    /// Nothing that matters.
+    Other,
+}
+
+/// Seizes a child that is to report its system calls and execs. No other option: our
+/// death must let it go.
+pub fn seize_startup(tid: Tid) -> Result<(), TraceError> {
+    let options = (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACEEXEC) as usize;
+    request("PTRACE_SEIZE", libc::PTRACE_SEIZE, tid, 0, options as *mut c_void).map(drop)
+}
+
+/// Lets a stopped child run, with `signal` or 0, to its next system call or only to what
+/// it reports anyway.
+pub fn run_on(tid: Tid, to_call: bool, signal: i32) -> Result<(), TraceError> {
+    let (name, number) = match to_call {
+        true => ("PTRACE_SYSCALL", libc::PTRACE_SYSCALL),
+        false => ("PTRACE_CONT", libc::PTRACE_CONT),
+    };
+    request(name, number, tid, 0, signal as usize as *mut c_void).map(drop)
+}
+
+/// Waits for what a child that starts does next.
+pub fn wait_progress(tid: Tid) -> Result<Progress, TraceError> {
+    wait_end(tid).map(progress)
+}
+
+/// Waits for a child of ours, that is not traced, to end; its wait status.
+pub fn wait_end(tid: Tid) -> Result<i32, TraceError> {
+    let mut status = 0;
+    loop {
+        #[expect(unsafe_code)]
+        // SAFETY: `status` is a live int for the call to fill.
+        let result = unsafe { libc::waitpid(tid.0, &mut status, libc::__WALL) };
+        match Errno::result(result) {
+            Ok(_) => return Ok(status),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failure("waitpid", tid, errno)),
+        }
+    }
+}
+
+fn progress(status: i32) -> Progress {
+    /// With `PTRACE_O_TRACESYSGOOD` (ptrace(2)).
+    const CALL: i32 = libc::SIGTRAP | 0x80;
+    if !libc::WIFSTOPPED(status) {
+        return Progress::Ended(status);
+    }
+    match (status >> 16, libc::WSTOPSIG(status)) {
+        (0, CALL) => Progress::Call,
+        (0, signal) => Progress::Signal(signal),
+        (libc::PTRACE_EVENT_EXEC, _) => Progress::Exec,
+        (EVENT_STOP, signal) if signal != libc::SIGTRAP => Progress::GroupStop,
+        _ => Progress::Other,
+    }
 }
 
 /// Asks a seized thread to stop.
@@ -249,6 +326,23 @@ fn queued(tid: Tid, flags: u32) -> Result<u64, TraceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_progress_of_a_child_is_told_apart() {
+        let stop = |event: i32, signal: i32| event << 16 | signal << 8 | 0x7f;
+        let cases = [
+            (stop(0, libc::SIGTRAP | 0x80), Progress::Call),
+            (stop(0, libc::SIGTRAP), Progress::Signal(libc::SIGTRAP)),
+            (stop(libc::PTRACE_EVENT_EXEC, libc::SIGTRAP), Progress::Exec),
+            (stop(EVENT_STOP, libc::SIGTSTP), Progress::GroupStop),
+            (stop(EVENT_STOP, libc::SIGTRAP), Progress::Other),
+            (3 << 8, Progress::Ended(3 << 8)),
+            (libc::SIGKILL, Progress::Ended(libc::SIGKILL)),
+        ];
+        for (status, expected) in cases {
+            assert_eq!(progress(status), expected, "{status:#x}");
+        }
+    }
 
     #[test]
     fn stops_are_told_apart() {

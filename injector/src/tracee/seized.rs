@@ -3,7 +3,7 @@
 use super::request::{self, Report};
 use super::{Stopped, TraceError, Tracer};
 use crate::failpoint::fail_point;
-use crate::process::Tid;
+use crate::process::{Tid, patience};
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ const DROP_PATIENCE: Duration = Duration::from_millis(50);
 /// Looks in a row before sleeping between them: about ten microseconds.
 const EAGER_LOOKS: u32 = 16;
 const FIRST_NAP: Duration = Duration::from_micros(10);
-const LONGEST_NAP: Duration = Duration::from_micros(500);
+/// The thread may stop at the beginning of a nap, and is held until its end.
+const LONGEST_NAP: Duration = Duration::from_micros(100);
 
 /// A thread that is traced and runs.
 ///
@@ -50,6 +51,7 @@ impl<'t> Seized<'t> {
     /// untraced, but for [`TraceError::Deadline`]: then it may stop late, and the
     /// [`Tracer`] must end soon.
     pub fn stop(mut self, deadline: Duration) -> Result<Stopped<'t>, TraceError> {
+        patience::ready();
         request::interrupt(self.tid)?;
         let stopped_after = self.wait_stop(deadline);
         self.owned = matches!(stopped_after, Err(TraceError::GroupStopped(_)));
@@ -85,11 +87,13 @@ impl<'t> Seized<'t> {
         }
     }
 
-    /// Passes on what the thread reported since: signals, job-control stops.
-    pub fn tend(&mut self) -> Result<(), TraceError> {
+    /// Passes on what the thread reported since: signals, job-control stops. Whether there
+    /// was anything.
+    pub fn tend(&mut self) -> Result<bool, TraceError> {
+        let mut had_any = false;
         loop {
             match request::poll_report(self.tid)? {
-                Report::Nothing => return Ok(()),
+                Report::Nothing => return Ok(had_any),
                 Report::Signal(signal) => request::resume(self.tid, signal)?,
                 Report::GroupStop => request::listen(self.tid)?,
                 Report::Interrupted => request::resume(self.tid, 0)?,
@@ -98,6 +102,7 @@ impl<'t> Seized<'t> {
                     return Err(TraceError::Gone(self.tid));
                 }
             }
+            had_any = true;
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::request::{self, RseqArea};
 use super::{Pause, Seized, TraceError, Tracer};
 use crate::arch::{Registers, restart};
-use crate::process::Tid;
+use crate::process::{Tid, patience};
 use crate::seccomp::{self, Filter};
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -19,6 +19,7 @@ pub struct Stopped<'t> {
 
 impl<'t> Stopped<'t> {
     pub(super) fn new(tid: Tid, since: Instant) -> Stopped<'t> {
+        patience::hold();
         Stopped { tid, since, owned: true, tracer: PhantomData }
     }
 
@@ -82,9 +83,10 @@ impl<'t> Stopped<'t> {
         Ok(self.pause())
     }
 
-    /// A wait without limit that the kernel would let return EINTR, only because of this
-    /// stop, begins anew. One that the kernel would go on with by a system call which a filter
-    /// of the thread forbids begins anew too, or returns EINTR. Not anew if a signal is to be handled: then EINTR is meant.
+    /// A wait without limit, or up to a moment, that only because of this stop the kernel would
+    /// let return EINTR, or go on with by `restart_syscall`, begins anew. One that a filter of the
+    /// thread does not let go on so begins anew too, or returns EINTR. Not anew if a signal is
+    /// to be handled: then EINTR is meant.
     fn go_on_waiting(&mut self) -> Result<(), TraceError> {
         let registers = self.registers()?;
         if let Some(registers) = restart::interrupted(&registers)
@@ -106,6 +108,7 @@ impl<'t> Stopped<'t> {
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
+        patience::release();
         if self.owned {
             // It may have been killed meanwhile; then there is nothing to do.
             let _ = self.go_on_waiting();

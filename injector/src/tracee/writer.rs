@@ -1,6 +1,6 @@
 //! Writing to a process's memory, apart from the read-only half.
 
-use crate::process::Process;
+use crate::process::{Memory, Process};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -14,16 +14,18 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub struct MemoryWriter {
     file: File,
+    memory: Memory,
 }
 
 impl MemoryWriter {
     /// Opens the memory of `process`; needs the right to trace it.
     pub fn open(process: &Process) -> io::Result<MemoryWriter> {
-        Ok(MemoryWriter { file: process.open_memory()? })
+        Ok(MemoryWriter { file: process.open_memory()?, memory: process.memory() })
     }
 
-    /// Writes `bytes` to `addr`.
+    /// Writes `bytes` to `addr`, or nothing if it is late, see [`is_late`](crate::process::is_late).
     pub fn write(&self, addr: u64, bytes: &[u8]) -> io::Result<()> {
+        self.memory.await_turn(addr)?;
         self.file.write_all_at(bytes, addr)
     }
 

@@ -1,7 +1,7 @@
 //! Stopping, letting go, and what cannot be stopped.
 
 use crate::target::{BUDGET, Target, until};
-use prof_injector::process::TaskState;
+use prof_injector::process::{TaskState, is_late};
 use prof_injector::tracee::{Seized, TraceError, Tracer, choose};
 use std::time::Duration;
 
@@ -93,4 +93,29 @@ fn a_thread_has_one_tracer() {
     ));
     target.signal(libc::SIGUSR1);
     target.verdict();
+}
+
+#[test]
+fn a_held_thread_does_not_wait_for_the_lock_of_its_mappings() {
+    let target = Target::victim("copied");
+    let (tid, memory) = (target.main_thread(), target.process.memory());
+    let maps = target.process.maps().unwrap();
+    let addr = maps.0.iter().find(|mapping| mapping.name == "[stack]").unwrap().range.end - 8;
+    let mut late = 0;
+    until("reads come late", || {
+        let [first, second] = Tracer::run(|tracer| {
+            let stopped = Seized::new(tracer, tid).unwrap().stop(BUDGET).unwrap();
+            let reads = [memory.read_u64(addr), memory.read_u64(addr)];
+            drop(stopped);
+            reads
+        });
+        assert!([&first, &second].iter().all(|read| read.as_ref().err().is_none_or(is_late)));
+        assert!(first.is_ok() || second.is_err(), "nothing is asked of a reader that is late");
+        // Nobody is held for this one, so it waits.
+        assert!(memory.read_u64(addr).is_ok());
+        late += u32::from(second.is_err());
+        late >= 5
+    });
+    target.signal(libc::SIGUSR1);
+    assert_eq!(target.verdict(), "bad=0");
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -81,6 +82,26 @@ static void compute(void) {
     bad += errno != 77 || read_pkru() != pkru;
   }
   printf("bad=%ld busy=%d\n", bad, rounds > 10);
+}
+
+// A thread copies the process again and again, and its mappings are locked meanwhile.
+static void *copies(void *arg) {
+  while (!over) {
+    pid_t child = fork();
+    if (!child) _exit(0);
+    waitpid(child, 0, 0);
+  }
+  return arg;
+}
+static void copied(void) {
+  size_t bytes = 256 << 20;
+  mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  pthread_t thread;
+  pthread_create(&thread, 0, copies, 0);
+  ready();
+  while (!over) {}
+  pthread_join(thread, 0);
+  puts("bad=0");
 }
 
 static long wait_for(const char *mode, int fd) {
@@ -163,6 +184,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(mode, "threads")) { ready(); threads(); }
   else if (!strcmp(mode, "leaderless")) leaderless();
   else if (!strcmp(mode, "vfork")) { ready(); if (!vfork()) { char byte; read(0, &byte, 1); _exit(0); } puts("bad=0"); }
+  else if (!strcmp(mode, "copied")) copied();
   else if (!strcmp(mode, "burn")) { ready(); while (!over) {} }
   else {
     if (!strcmp(mode, "sigwaitinfo")) { sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR1); sigprocmask(SIG_BLOCK, &s, 0); }

@@ -16,6 +16,36 @@ pub const FRAME_ROOM: usize = 9;
 /// A time of more bytes takes eight.
 const TIME_BYTES: usize = 3;
 
+/// The sort of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// What a record is.
+    Tag,
+    /// The lengths of the next three.
+    Lengths,
+    /// A difference of ticks.
+    Time,
+    /// A difference of addresses.
+    Addr,
+    /// A size in bytes.
+    Size,
+    /// Stacks, descriptions, and all else.
+    Rest,
+}
+
+/// Where the fields of records are: one behind the other, or each sort in a column of its own.
+pub trait Source<'a> {
+    /// Where the next field of that sort is the first.
+    fn column(&mut self, column: Column) -> &mut &'a [u8];
+}
+
+impl<'a> Source<'a> for &'a [u8] {
+    #[inline(always)]
+    fn column(&mut self, _: Column) -> &mut &'a [u8] {
+        self
+    }
+}
+
 /// Writes a time, an address and, if there is one, a size. Returns the length.
 #[inline(always)]
 pub fn put(out: &mut [u8; ROOM], time: u64, addr: u64, size: Option<u64>) -> usize {
@@ -41,13 +71,17 @@ pub fn lengths(byte: u8) -> [usize; 3] {
     [if time < TIME_BYTES { time + 1 } else { 8 }, usize::from(byte >> 2 & 7) + 1, usize::from(byte >> 5) + 1]
 }
 
-/// Takes what [`put`] wrote off the front of `bytes`; `None` if they end early.
+/// Takes what [`put`] wrote off the front of `source`; `None` if it ends early.
 #[inline(always)]
-pub fn take(bytes: &mut &[u8], has_size: bool) -> Option<[u64; 3]> {
-    let (&byte, rest) = bytes.split_first()?;
-    *bytes = rest;
+pub fn take<'a>(source: &mut impl Source<'a>, has_size: bool) -> Option<[u64; 3]> {
+    let heads = source.column(Column::Lengths);
+    let (&byte, rest) = heads.split_first()?;
+    *heads = rest;
     let [time, addr, size] = lengths(byte);
-    Some([number(bytes, time)?, number(bytes, addr)?, if has_size { number(bytes, size)? } else { 0 }])
+    let (time, addr) =
+        (number(source.column(Column::Time), time)?, number(source.column(Column::Addr), addr)?);
+    let size = if has_size { number(source.column(Column::Size), size)? } else { 0 };
+    Some([time, addr, size])
 }
 
 /// Writes a frame's code id and offset. Returns the length.

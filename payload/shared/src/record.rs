@@ -11,7 +11,7 @@
 //! A tick is `tsc >> shift`; the shift stands in the capture. A decoder that meets a
 //! tag it does not know stops rather than guesses.
 
-use crate::fields;
+use crate::fields::{self, Column, Source};
 use crate::kind::{Effect, Kind};
 use crate::varint::{self, unzigzag, zigzag};
 
@@ -25,6 +25,8 @@ pub const CODE: u8 = 26;
 pub const CODE_BYTES: u8 = 27;
 /// Tag of [`Record::Stack`].
 pub const STACK: u8 = 32;
+/// Tag of a [`Record::Origin`] in a forked process.
+pub const ORIGIN_OF_CHILD: u8 = 33;
 
 /// The most bytes of an event.
 pub const EVENT_MAX: usize = 1 + 2 * fields::ROOM + 5;
@@ -33,7 +35,7 @@ pub const STACK_MAX: usize = 1 + 1 + 2 * 5;
 /// The most bytes of one pushed frame.
 pub const FRAME_MAX: usize = fields::FRAME_ROOM;
 /// The most bytes of an [`Record::Origin`].
-pub const ORIGIN_MAX: usize = 1 + 3 * 5 + varint::MAX_LEN;
+pub const ORIGIN_MAX: usize = 1 + 6 * 5 + varint::MAX_LEN;
 /// The most bytes of a [`Record::Lost`].
 pub const LOST_MAX: usize = 1 + 2 * varint::MAX_LEN;
 /// The most bytes of a [`Record::Code`].
@@ -75,6 +77,8 @@ impl CodeField {
 pub enum Record<'a> {
     /// First in every chunk: whose it is.
     Origin {
+        /// The process; by default that which recording began with.
+        process: Process,
         /// Serial number of the thread within the recording (never reused).
         thread: u32,
         /// The kernel's id of the thread, in the target's pid namespace.
@@ -183,6 +187,17 @@ pub enum Record<'a> {
     },
 }
 
+/// A process of a recording. All numbers are 0 of that which it began with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Counts the processes of a recording.
+    pub number: u32,
+    /// The number of the one that forked it.
+    pub parent: u32,
+    /// Its pid, as it sees itself.
+    pub pid: u32,
+}
+
 /// The frames of a [`Record::Stack`], root side first; already checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames<'a> {
@@ -194,6 +209,7 @@ impl Iterator for Frames<'_> {
     /// Code id and instruction offset (in bytes; -1 before the first instruction).
     type Item = (u32, i32);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let [code, offset] = fields::take_frame(&mut self.bytes)?;
@@ -248,6 +264,16 @@ impl<'a> Encoder<'a> {
         self.number(u64::from(thread));
         self.number(u64::from(tid));
         self.number(u64::from(sequence));
+        self.number(ticks);
+    }
+
+    /// The same in a process that was forked.
+    pub fn origin_of_child(&mut self, process: Process, thread: u32, tid: u32, sequence: u32, ticks: u64) {
+        *self.delta = Delta { ticks, addr: 0 };
+        self.byte(ORIGIN_OF_CHILD);
+        for number in [process.number, process.parent, process.pid, thread, tid, sequence] {
+            self.number(u64::from(number));
+        }
         self.number(ticks);
     }
 
@@ -380,7 +406,7 @@ pub enum Malformed {
 
 /// Reads the records of one chunk, in pieces if need be.
 ///
-/// It trusts nothing: every answer is within `bytes`, and malformed input ends in
+/// It trusts nothing: every answer is within its source, and malformed input ends in
 /// [`Malformed`].
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
@@ -393,64 +419,83 @@ impl Decoder {
         Self::default()
     }
 
-    /// Takes one record off the front of `bytes`; `None` at the end.
-    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Record<'a>>, Malformed> {
-        let Some((&tag, rest)) = bytes.split_first() else { return Ok(None) };
-        *bytes = rest;
-        match tag {
-            ORIGIN => self.origin(bytes),
-            LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
-            CODE => code(bytes),
-            CODE_BYTES => code_bytes(bytes),
-            STACK => stack(bytes),
-            _ => self.event(Kind::from_tag(tag).ok_or(Malformed::Tag(tag))?, bytes),
+    /// Takes one record off the front of `source`; `None` at the end.
+    #[inline(always)]
+    pub fn next<'a>(&mut self, source: &mut impl Source<'a>) -> Result<Option<Record<'a>>, Malformed> {
+        let tags = source.column(Column::Tag);
+        let Some((&tag, rest)) = tags.split_first() else { return Ok(None) };
+        *tags = rest;
+        match Kind::from_tag(tag) {
+            Some(kind) => self.event(kind, source),
+            None if tag == STACK => stack(source.column(Column::Rest)),
+            None => self.rare(tag, source.column(Column::Rest)),
         }
         .map(Some)
     }
 
-    fn origin<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    #[inline(never)]
+    fn rare<'a>(&mut self, tag: u8, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+        match tag {
+            ORIGIN => self.origin(Process::default(), bytes),
+            ORIGIN_OF_CHILD => {
+                let (number, parent, pid) = (small(bytes)?, small(bytes)?, small(bytes)?);
+                self.origin(Process { number, parent, pid }, bytes)
+            }
+            LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
+            CODE => code(bytes),
+            CODE_BYTES => code_bytes(bytes),
+            _ => Err(Malformed::Tag(tag)),
+        }
+    }
+
+    fn origin<'a>(&mut self, process: Process, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
         let (thread, tid, sequence) = (small(bytes)?, small(bytes)?, small(bytes)?);
         let ticks = number(bytes)?;
         self.delta = Delta { ticks, addr: 0 };
-        Ok(Record::Origin { thread, tid, sequence, ticks })
+        Ok(Record::Origin { process, thread, tid, sequence, ticks })
     }
 
-    fn event<'a>(&mut self, kind: Kind, bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    #[inline(always)]
+    fn event<'a>(&mut self, kind: Kind, source: &mut impl Source<'a>) -> Result<Record<'a>, Malformed> {
         Ok(match kind.effect() {
             Effect::Frees => {
-                let (ticks, addr) = self.moment(bytes)?;
+                let (ticks, addr) = self.moment(source)?;
                 Record::Free { kind, ticks, addr }
             }
             Effect::Allocates => {
-                let (ticks, addr, size) = self.block(bytes)?;
+                let (ticks, addr, size) = self.block(source)?;
                 Record::Alloc { kind, ticks, addr, size }
             }
             Effect::Unmaps => {
-                let (ticks, addr, size) = self.block(bytes)?;
+                let (ticks, addr, size) = self.block(source)?;
                 Record::Munmap { ticks, addr, size }
             }
             Effect::Reallocates => {
-                let (before, old_addr) = self.moment(bytes)?;
-                let (ticks, addr, size) = self.block(bytes)?;
+                let (before, old_addr) = self.moment(source)?;
+                let (ticks, addr, size) = self.block(source)?;
                 Record::Realloc { kind, before, ticks, old_addr, addr, size }
             }
             Effect::Remaps => {
-                let (before, old_addr, old_size) = self.block(bytes)?;
-                let (ticks, addr, size) = self.block(bytes)?;
-                Record::Mremap { before, ticks, old_addr, old_size, addr, size, flags: number(bytes)? }
+                let (before, old_addr, old_size) = self.block(source)?;
+                let (ticks, addr, size) = self.block(source)?;
+                let flags = number(source.column(Column::Rest))?;
+                Record::Mremap { before, ticks, old_addr, old_size, addr, size, flags }
             }
         })
     }
 
-    fn moment(&mut self, bytes: &mut &[u8]) -> Result<(u64, u64), Malformed> {
-        let fields = fields::take(bytes, false).ok_or(Malformed::Short)?;
+    #[inline(always)]
+    fn moment<'a>(&mut self, source: &mut impl Source<'a>) -> Result<(u64, u64), Malformed> {
+        let fields = fields::take(source, false).ok_or(Malformed::Short)?;
         self.absolute(fields).map(|(ticks, addr, _)| (ticks, addr))
     }
 
-    fn block(&mut self, bytes: &mut &[u8]) -> Result<(u64, u64, u64), Malformed> {
-        self.absolute(fields::take(bytes, true).ok_or(Malformed::Short)?)
+    #[inline(always)]
+    fn block<'a>(&mut self, source: &mut impl Source<'a>) -> Result<(u64, u64, u64), Malformed> {
+        self.absolute(fields::take(source, true).ok_or(Malformed::Short)?)
     }
 
+    #[inline(always)]
     fn absolute(&mut self, [time, addr, size]: [u64; 3]) -> Result<(u64, u64, u64), Malformed> {
         let ticks = self.delta.ticks.checked_add(time).ok_or(Malformed::Range)?;
         let addr = self.delta.addr.wrapping_add(unfold(unzigzag(addr)) as u64);
@@ -551,7 +596,8 @@ mod tests {
             e.block(1_000_031, 0x7f00_1234_0001, 7);
         });
         let records = decode(&bytes).expect("well-formed");
-        assert_eq!(records[0], Record::Origin { thread: 3, tid: 4711, sequence: 7, ticks: 1_000_000 });
+        let (process, ticks) = (Process::default(), 1_000_000);
+        assert_eq!(records[0], Record::Origin { process, thread: 3, tid: 4711, sequence: 7, ticks });
         let Record::Stack { pops: 0, pushes } = records[1] else { panic!("{:?}", records[1]) };
         assert_eq!(pushes.collect::<Vec<_>>(), [(1, -1), (900, i32::MAX)]);
         let (ticks, addr) = (1_000_010, 0x7f00_1234_5670);
@@ -581,6 +627,18 @@ mod tests {
             &[0x01, 0x24, 0x03, 0x04, 0x01, 0x00, 0x04],
         ];
         assert_eq!(bytes, expected.concat());
+    }
+
+    #[test]
+    fn a_child_says_who_it_is() {
+        let process = Process { number: 2, parent: 1, pid: 4712 };
+        let bytes = encode(|e| e.origin_of_child(process, 7, 4713, 0, 130));
+        assert_eq!(bytes, [0x21, 0x02, 0x01, 0xe8, 0x24, 0x07, 0xe9, 0x24, 0x00, 0x82, 0x01]);
+        let (thread, tid, sequence, ticks) = (7, 4713, 0, 130);
+        assert_eq!(
+            decode(&bytes).expect("well-formed"),
+            [Record::Origin { process, thread, tid, sequence, ticks }]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! forked child gets a copy of its own:
 //!
 //! ```text
-//!  GATE     1 page    `enabled`; MADV_WIPEONFORK: a child reads 0
+//!  GATE     1 page    `enabled`, `claim`; MADV_WIPEONFORK: a child reads 0
 //!  HEADER   4 pages   Region: offsets, addresses, entries (the undo's register)
 //!  STUB     1 page    read-execute: runs a Program
 //!  PROGRAM  1 page    what the stub shall do, and its answers
@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 7;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -31,6 +31,8 @@ pub const ADDRESS_MARK: u64 = 0x5052_0000;
 pub const PAGE: u64 = 4096;
 /// Offset of the gate page.
 pub const GATE: u64 = 0;
+/// Offset of the word by which one thread of a forked child claims to set it up.
+pub const CLAIM: u64 = 64;
 /// Offset of [`Region`].
 pub const HEADER: u64 = PAGE;
 /// Offset of the stub's code.
@@ -94,6 +96,8 @@ pub struct PyOffsets {
     pub finalizing: u64,
     /// Address of `PyCode_Type`.
     pub code_type: u64,
+    /// Bits of a frame's code word that are its address; the others are tags.
+    pub frame_code_mask: u64,
     /// In the thread state: the frame, or the C frame that holds it.
     pub tstate_frame: u32,
     /// In the C frame (3.11, 3.12): the frame.
@@ -108,7 +112,7 @@ pub struct PyOffsets {
     pub frame_ip_form: u32,
     /// In a frame: the byte that says who owns it.
     pub frame_owner: u32,
-    /// The owner of frames that are not Python's (shims); they are left out.
+    /// The first of the owners whose frames are not Python's (shims); they are left out.
     pub frame_owner_hidden: u32,
     /// In a code object: its first instruction (with a pointer form of ip).
     pub code_instructions: u32,
@@ -140,8 +144,8 @@ impl PyOffsets {
     /// As they lie in the region.
     pub fn to_bytes(&self) -> [u8; size_of::<PyOffsets>()] {
         let mut bytes = [0; size_of::<PyOffsets>()];
-        let addresses = [self.this_thread_state, self.finalizing, self.code_type];
-        let (words, halves) = bytes.split_at_mut(24);
+        let addresses = [self.this_thread_state, self.finalizing, self.code_type, self.frame_code_mask];
+        let (words, halves) = bytes.split_at_mut(32);
         for (place, address) in words.chunks_exact_mut(8).zip(addresses) {
             place.copy_from_slice(&address.to_ne_bytes());
         }
@@ -178,7 +182,7 @@ impl PyOffsets {
 pub mod ip_form {
     /// A pointer to an instruction.
     pub const POINTER: u32 = 0;
-    /// `int`, an index in bytes (3.8, 3.9).
+    /// `int`, an index in bytes (3.6 to 3.9).
     pub const BYTES: u32 = 1;
     /// `int`, an index in code units of two bytes (3.10).
     pub const UNITS: u32 = 2;
@@ -211,8 +215,9 @@ pub struct Region {
     pub library_base: u64,
     /// Bytes of its mapping.
     pub library_bytes: u64,
-    /// The target's pid as it sees itself.
-    pub own_pid: u32,
+    /// The pid of the process as it sees itself: of that which recording began with, until
+    /// a followed child writes its own.
+    pub own_pid: AtomicU32,
     /// Offset of the tid from the thread pointer.
     pub tid_offset: u32,
     /// How far the time stamp counter is shifted to make a tick; or [`SEQUENCE`].
@@ -237,14 +242,20 @@ pub struct Region {
     pub offsets: PyOffsets,
     /// Number of `entries` in use.
     pub entry_count: u32,
-    reserved: u32,
-    /// The next code id to give out.
-    pub next_code: AtomicU32,
-    /// The next thread serial to give out.
-    pub next_thread: AtomicU32,
+    /// The least that lies between a thread and the handler of a signal that interrupts it.
+    pub signal_frame_bytes: u32,
     /// Raised when a described code object dies.
     pub code_epoch: AtomicU32,
-    reserved2: u32,
+    /// Serial of the thread that made the last event under the interpreter's lock.
+    pub last_in_turn: AtomicU32,
+    /// 1 if forked children record too.
+    pub follow: AtomicU32,
+    /// The pid of the process that recording began with, as it sees itself.
+    pub root_pid: u32,
+    /// Number of this process in the recording; 0 of that which it began with.
+    pub process: AtomicU32,
+    /// Number of the process that forked it.
+    pub parent: AtomicU32,
     /// Start of the second that `wait_spent` belongs to.
     pub wait_window: AtomicU64,
     /// Ticks waited in it.
@@ -373,6 +384,8 @@ pub struct ThreadSlot {
     pub lost_allocations: Cell<u32>,
     /// Frees lost and not yet reported in the stream.
     pub lost_frees: Cell<u32>,
+    /// The last turn whose function called another hooked one.
+    pub nested: Cell<u32>,
 }
 
 /// What [`ThreadSlot::inside`] says.
@@ -495,10 +508,10 @@ mod tests {
             ..PyOffsets::default()
         };
         let bytes = offsets.to_bytes();
-        assert_eq!((bytes[0], bytes[16], bytes[24], bytes[24 + 19 * 4]), (1, 3, 4, 23));
+        assert_eq!((bytes[0], bytes[16], bytes[32], bytes[32 + 19 * 4]), (1, 3, 4, 23));
         assert_eq!(offset_of!(PyOffsets, code_type), 16);
-        assert_eq!(offset_of!(PyOffsets, tstate_frame), 24);
-        assert_eq!(offset_of!(PyOffsets, bytes_data), 24 + 19 * 4);
+        assert_eq!(offset_of!(PyOffsets, tstate_frame), 32);
+        assert_eq!(offset_of!(PyOffsets, bytes_data), 32 + 19 * 4);
     }
 
     #[test]

@@ -76,6 +76,20 @@ pub struct Header {
     sequence_rest: [u64; 7],
     /// What was dropped or cut, in total.
     pub losses: Losses,
+    /// What to give out next, to whichever process.
+    pub next: Next,
+}
+
+/// Numbers that are given out once, in all processes that share the ring.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct Next {
+    /// The next id of a code object.
+    pub code: AtomicU32,
+    /// The next serial of a thread.
+    pub thread: AtomicU32,
+    /// The next number of a process.
+    pub process: AtomicU32,
 }
 
 /// Counters that only slow paths touch.
@@ -108,8 +122,10 @@ pub struct ChunkHeader {
     pub state: AtomicU32,
     /// Bytes of the chunk that may be read.
     pub committed: AtomicU32,
-    /// The holder's slot in the thread table.
+    /// The holder's slot in the thread table,
     pub slot: AtomicU32,
+    /// of the process with this pid, as it sees itself.
+    pub pid: AtomicU32,
 }
 
 /// Sizes of a ring, derived from the size asked for.

@@ -1,21 +1,59 @@
 //! `_Py_DebugOffsets`, which begins `_PyRuntime` from 3.13 on: 64-bit words that
-//! say where things are (`Include/internal/pycore_runtime.h`, 3.13).
+//! say where things are (`Include/internal/pycore_debug_offsets.h`, before 3.14
+//! `pycore_runtime.h`).
 //!
 //! ```text
 //!  0 "xdebugpy"   1 PY_VERSION_HEX   2 free-threaded?
-//!  3 size of the runtime    4 5          offsets in it
-//!  6 size of an interpreter 7 … 18       offsets in it
+//!  3 size of the runtime    4 5     offsets in it
+//!  6 size of an interpreter 7 …     offsets in it
 //!  …
 //! ```
 //!
-//! The words are the target's, so foreign: an offset is taken only if it is
-//! aligned and lies within its structure, whose size is bounded in turn.
+//! Each version adds words, so which word is which stands in that version's table
+//! ([`DebugWords`]). The words are the target's, so foreign: an offset is taken only if
+//! it is aligned and lies within its structure, whose size is bounded in turn.
 
 use super::Layout;
 use crate::cpython::Version;
 
-/// Bytes of the table in 3.13.
-pub const DEBUG_BYTES: usize = 73 * 8;
+/// Index of each word that is used, in one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DebugWords {
+    /// Words of the table.
+    pub count: usize,
+    pub runtime_size: usize,
+    pub runtime_finalizing: usize,
+    pub runtime_interpreters: usize,
+    pub interpreter_size: usize,
+    pub interpreter_next: usize,
+    pub interpreter_threads: usize,
+    pub thread_size: usize,
+    pub thread_next: usize,
+    pub thread_frame: usize,
+    pub thread_id: usize,
+    pub native_thread_id: usize,
+    pub frame_size: usize,
+    pub frame_previous: usize,
+    pub frame_code: usize,
+    pub frame_ip: usize,
+    pub frame_owner: usize,
+    pub code_size: usize,
+    pub code_file: usize,
+    pub code_name: usize,
+    pub code_qualified_name: usize,
+    pub code_line_table: usize,
+    pub code_first_line: usize,
+    pub code_instructions: usize,
+    pub object_size: usize,
+    pub object_type: usize,
+    pub bytes_size: usize,
+    pub bytes_length: usize,
+    pub bytes_data: usize,
+    pub str_size: usize,
+    pub str_state: usize,
+    pub str_length: usize,
+    pub str_ascii_data: usize,
+}
 
 const COOKIE: u64 = u64::from_ne_bytes(*b"xdebugpy");
 
@@ -44,55 +82,51 @@ pub enum BadTable {
     },
 }
 
-/// Where the size of a structure stands in the table.
-mod size {
-    pub const RUNTIME: usize = 3;
-    pub const INTERPRETER: usize = 6;
-    pub const THREAD: usize = 19;
-    pub const FRAME: usize = 28;
-    pub const CODE: usize = 34;
-    pub const OBJECT: usize = 44;
-    pub const BYTES: usize = 64;
-    pub const STR: usize = 67;
+impl DebugWords {
+    /// Bytes of the table.
+    pub fn bytes(&self) -> usize {
+        self.count * 8
+    }
 }
 
-/// Replaces what the table knows in `layout`.
-pub fn apply(layout: &mut Layout, version: Version, table: &[u8; DEBUG_BYTES]) -> Result<(), BadTable> {
-    let words = Words(table);
+/// Replaces in `layout` what `table` knows, whose words are those of `at`.
+pub fn apply(layout: &mut Layout, at: &DebugWords, version: Version, table: &[u8]) -> Result<(), BadTable> {
+    let words = Words(table.as_chunks().0);
     words.check_head(version)?;
-    layout.runtime_finalizing = words.offset(4, size::RUNTIME, 8)?;
-    layout.runtime_interpreters = words.offset(5, size::RUNTIME, 8)?;
-    layout.interpreter_next = words.offset(8, size::INTERPRETER, 8)?;
-    layout.interpreter_threads = words.offset(9, size::INTERPRETER, 8)?;
-    layout.thread_next = words.offset(21, size::THREAD, 8)?;
-    layout.thread_id = words.offset(24, size::THREAD, 8)?;
-    layout.native_thread_id = words.offset(25, size::THREAD, 8)?;
-    layout.object_type = words.offset(45, size::OBJECT, 8)?;
+    layout.runtime_finalizing = words.offset(at.runtime_finalizing, at.runtime_size, 8)?;
+    layout.runtime_interpreters = words.offset(at.runtime_interpreters, at.runtime_size, 8)?;
+    layout.interpreter_next = words.offset(at.interpreter_next, at.interpreter_size, 8)?;
+    layout.interpreter_threads = words.offset(at.interpreter_threads, at.interpreter_size, 8)?;
+    layout.thread_next = words.offset(at.thread_next, at.thread_size, 8)?;
+    layout.thread_id = words.offset(at.thread_id, at.thread_size, 8)?;
+    layout.native_thread_id = words.offset(at.native_thread_id, at.thread_size, 8)?;
+    layout.object_type = words.offset(at.object_type, at.object_size, 8)?;
     let walk = &mut layout.walk;
-    walk.tstate_frame = words.offset(23, size::THREAD, 8)?;
-    walk.frame_previous = words.offset(29, size::FRAME, 8)?;
-    walk.frame_code = words.offset(30, size::FRAME, 8)?;
-    walk.frame_ip = words.offset(31, size::FRAME, 8)?;
-    walk.frame_owner = words.offset(33, size::FRAME, 1)?;
-    walk.code_file = words.offset(35, size::CODE, 8)?;
-    walk.code_name = words.offset(36, size::CODE, 8)?;
-    walk.code_qualified_name = words.offset(37, size::CODE, 8)?;
-    walk.code_line_table = words.offset(38, size::CODE, 8)?;
-    walk.code_first_line = words.offset(39, size::CODE, 4)?;
-    walk.code_instructions = words.offset(43, size::CODE, 2)?;
-    walk.bytes_length = words.offset(65, size::BYTES, 8)?;
-    walk.bytes_data = words.offset(66, size::BYTES, 1)?;
-    walk.str_state = words.offset(68, size::STR, 4)?;
-    walk.str_length = words.offset(69, size::STR, 8)?;
-    walk.str_ascii_data = words.offset(70, size::STR, 1)?;
+    walk.tstate_frame = words.offset(at.thread_frame, at.thread_size, 8)?;
+    walk.frame_previous = words.offset(at.frame_previous, at.frame_size, 8)?;
+    walk.frame_code = words.offset(at.frame_code, at.frame_size, 8)?;
+    walk.frame_ip = words.offset(at.frame_ip, at.frame_size, 8)?;
+    walk.frame_owner = words.offset(at.frame_owner, at.frame_size, 1)?;
+    walk.code_file = words.offset(at.code_file, at.code_size, 8)?;
+    walk.code_name = words.offset(at.code_name, at.code_size, 8)?;
+    walk.code_qualified_name = words.offset(at.code_qualified_name, at.code_size, 8)?;
+    walk.code_line_table = words.offset(at.code_line_table, at.code_size, 8)?;
+    walk.code_first_line = words.offset(at.code_first_line, at.code_size, 4)?;
+    walk.code_instructions = words.offset(at.code_instructions, at.code_size, 2)?;
+    walk.bytes_length = words.offset(at.bytes_length, at.bytes_size, 8)?;
+    walk.bytes_data = words.offset(at.bytes_data, at.bytes_size, 1)?;
+    walk.str_state = words.offset(at.str_state, at.str_size, 4)?;
+    walk.str_length = words.offset(at.str_length, at.str_size, 8)?;
+    walk.str_ascii_data = words.offset(at.str_ascii_data, at.str_size, 1)?;
     Ok(())
 }
 
-struct Words<'a>(&'a [u8; DEBUG_BYTES]);
+struct Words<'a>(&'a [[u8; 8]]);
 
 impl Words<'_> {
+    /// Word `index`; what a table is too short for is no sound offset.
     fn word(&self, index: usize) -> u64 {
-        u64::from_ne_bytes(self.0.as_chunks().0[index])
+        self.0.get(index).map_or(u64::MAX, |&word| u64::from_ne_bytes(word))
     }
 
     fn check_head(&self, version: Version) -> Result<(), BadTable> {
@@ -128,24 +162,36 @@ mod tests {
 
     const VERSION: u32 = 0x030d_00f0;
 
-    fn table(change: impl Fn(&mut [u64; 73])) -> [u8; DEBUG_BYTES] {
-        let mut words = [0_u64; 73];
+    fn table(change: impl Fn(&mut Vec<u64>)) -> Vec<u8> {
+        let mut words = vec![0_u64; 73];
         (words[0], words[1]) = (COOKIE, VERSION.into());
         for index in [3, 6, 19, 28, 34, 44, 64, 67] {
             words[index] = 4096;
         }
         change(&mut words);
-        let mut bytes = [0; DEBUG_BYTES];
-        for (out, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-            *out = word.to_ne_bytes();
-        }
-        bytes
+        words.into_iter().flat_map(u64::to_ne_bytes).collect()
     }
 
-    fn applied(change: impl Fn(&mut [u64; 73])) -> Result<Layout, BadTable> {
+    fn applied(change: impl Fn(&mut Vec<u64>)) -> Result<Layout, BadTable> {
         let mut layout = Layout::of(13).expect("a table");
         let version = Version::from_hex(VERSION).expect("a version");
-        apply(&mut layout, version, &table(change)).map(|()| layout)
+        let words = layout.debug.expect("3.13 has the table");
+        apply(&mut layout, &words, version, &table(change)).map(|()| layout)
+    }
+
+    #[test]
+    fn every_word_lies_in_the_table() {
+        for minor in 13..=15 {
+            let words = Layout::of(minor).expect("a table").debug.expect("it has words");
+            assert!(words.str_ascii_data < words.count && words.count <= 128, "3.{minor}");
+        }
+    }
+
+    #[test]
+    fn a_short_table_is_refused() {
+        assert_eq!(applied(|words| words.clear()), Err(BadTable::Cookie));
+        let short = applied(|words| words.truncate(68));
+        assert_eq!(short, Err(BadTable::OutOfRange { word: 68, value: u64::MAX }));
     }
 
     #[test]
@@ -169,7 +215,7 @@ mod tests {
             assert_eq!(applied(|words| words[23] = value), Err(bad), "{value}");
         }
         assert!(applied(|words| words[23] = 4088).is_ok());
-        let huge = |words: &mut [u64; 73]| (words[19], words[23]) = (1 << 40, 1 << 32);
+        let huge = |words: &mut Vec<u64>| (words[19], words[23]) = (1 << 40, 1 << 32);
         assert!(matches!(applied(huge), Err(BadTable::OutOfRange { word: 21 | 23, .. })));
         assert!(matches!(applied(|words| words[28] = 0), Err(BadTable::OutOfRange { .. })));
     }

@@ -9,6 +9,7 @@ pub const LAYOUT: Layout = Layout {
         this_thread_state: 0,
         finalizing: 0,
         code_type: 0,
+        frame_code_mask: !0,
         tstate_frame: 56,
         cframe_frame: 0,
         frame_code: 0,
@@ -42,10 +43,12 @@ pub const LAYOUT: Layout = Layout {
     type_dealloc: 48,
     arenas: ArenaLayout {
         interpreter_state: 3960,
+        interpreter_state_debug: 3960,
         is_pointer: false,
         state_objects: 512,
         state_length: 520,
         arena_bytes: 1048576,
         pool_bytes: 16384,
     },
+    debug: None,
 };

@@ -1,6 +1,6 @@
 //! Layout of CPython 3.13 (x86_64), written by `scripts/gen_offsets`.
 
-use super::{ArenaLayout, Layout};
+use super::{ArenaLayout, DebugWords, Layout};
 use prof_shared::region::{self, PyOffsets};
 
 /// The layout.
@@ -9,6 +9,7 @@ pub const LAYOUT: Layout = Layout {
         this_thread_state: 0,
         finalizing: 0,
         code_type: 0,
+        frame_code_mask: !0,
         tstate_frame: 72,
         cframe_frame: region::ABSENT,
         frame_code: 0,
@@ -42,10 +43,46 @@ pub const LAYOUT: Layout = Layout {
     type_dealloc: 48,
     arenas: ArenaLayout {
         interpreter_state: 10800,
+        interpreter_state_debug: 10808,
         is_pointer: true,
         state_objects: 512,
         state_length: 520,
         arena_bytes: 1048576,
         pool_bytes: 16384,
     },
+    debug: Some(DebugWords {
+        count: 73,
+        runtime_size: 3,
+        runtime_finalizing: 4,
+        runtime_interpreters: 5,
+        interpreter_size: 6,
+        interpreter_next: 8,
+        interpreter_threads: 9,
+        thread_size: 19,
+        thread_next: 21,
+        thread_frame: 23,
+        thread_id: 24,
+        native_thread_id: 25,
+        frame_size: 28,
+        frame_previous: 29,
+        frame_code: 30,
+        frame_ip: 31,
+        frame_owner: 33,
+        code_size: 34,
+        code_file: 35,
+        code_name: 36,
+        code_qualified_name: 37,
+        code_line_table: 38,
+        code_first_line: 39,
+        code_instructions: 43,
+        object_size: 44,
+        object_type: 45,
+        bytes_size: 64,
+        bytes_length: 65,
+        bytes_data: 66,
+        str_size: 67,
+        str_state: 68,
+        str_length: 69,
+        str_ascii_data: 70,
+    }),
 };

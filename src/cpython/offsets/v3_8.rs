@@ -9,6 +9,7 @@ pub const LAYOUT: Layout = Layout {
         this_thread_state: 0,
         finalizing: 0,
         code_type: 0,
+        frame_code_mask: !0,
         tstate_frame: 24,
         cframe_frame: region::ABSENT,
         frame_code: 32,
@@ -42,10 +43,12 @@ pub const LAYOUT: Layout = Layout {
     type_dealloc: 48,
     arenas: ArenaLayout {
         interpreter_state: region::ABSENT,
+        interpreter_state_debug: region::ABSENT,
         is_pointer: false,
         state_objects: region::ABSENT,
         state_length: region::ABSENT,
         arena_bytes: 262144,
         pool_bytes: 4096,
     },
+    debug: None,
 };

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(super) use self::explained::Explained;
 pub(super) use self::growth::Growth;
 use self::growth::growth;
-use crate::analysis::{Extent, Occupancy, Occupied, Ranges};
+use crate::analysis::{Extent, Occupancy, Occupied, Ranges, Sites};
 use crate::model::{Clock, Kind, MallocArena, Pymalloc, RssSample, StackId};
 
 /// The samples of a capture, and what was live at the first and the last of them.
@@ -124,7 +124,7 @@ impl ResidentReport {
 
     /// Bytes of live mappings that are arenas of pymalloc, by who mapped them. Where its
     /// arenas are known, others that look alike do not count.
-    pub fn arena_bytes(&self, mappings: &Ranges) -> HashMap<StackId, u64> {
+    pub fn arena_bytes(&self, mappings: &Ranges, sites: &Sites) -> HashMap<StackId, u64> {
         let ranges = self.pymalloc.as_ref().map_or(&[][..], |(_, last)| &last.ranges);
         let is_known = |start: u64, end: u64| {
             let next = ranges.partition_point(|&(arena, length)| arena.saturating_add(length) <= start);
@@ -133,9 +133,10 @@ impl ResidentReport {
                 .is_some_and(|&(arena, length)| arena <= start && end <= arena.saturating_add(length))
         };
         let mut bytes: HashMap<StackId, u64> = HashMap::new();
-        for (start, piece) in mappings.iter().filter(|(_, piece)| piece.kind == Kind::PymallocArena) {
-            if ranges.is_empty() || is_known(start, piece.end) {
-                let sum = bytes.entry(piece.stack).or_default();
+        for (start, piece) in mappings.iter() {
+            let site = sites.get(piece.site);
+            if site.kind == Kind::PymallocArena && (ranges.is_empty() || is_known(start, piece.end)) {
+                let sum = bytes.entry(site.stack).or_default();
                 *sum = sum.saturating_add(piece.end - start);
             }
         }
@@ -190,7 +191,8 @@ impl<'a> ResidentSet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::Piece;
+    use crate::analysis::{Birth, Piece, Site};
+    use crate::model::ThreadSerial;
 
     fn sample(t_ns: u64, resident_bytes: u64, parts: &[(&str, u64)]) -> RssSample {
         let parts = parts.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
@@ -233,17 +235,20 @@ mod tests {
 
     #[test]
     fn arenas_are_labelled_by_their_kind_and_place() {
-        let mut mappings = Ranges::default();
+        let (mut mappings, mut sites) = (Ranges::default(), Sites::default());
+        let mut insert = |start: u64, end, stack, kind| {
+            let site = sites.intern(Site { stack: StackId(stack), thread: ThreadSerial(1), kind });
+            mappings.insert(start, Piece { end, site, birth: Birth::default() });
+        };
         for (start, end) in [(90, 100), (110, 120), (195, 205), (205, 210), (300, 310)] {
-            let stack = StackId(start as u32);
-            mappings.insert(start, Piece { end, stack, kind: Kind::PymallocArena });
+            insert(start, end, start as u32, Kind::PymallocArena);
         }
-        mappings.insert(120, Piece { end: 121, stack: StackId(0), kind: Kind::Mmap });
+        insert(120, 121, 0, Kind::Mmap);
         let found = |ranges: &[(u64, u64)]| {
             let pymalloc = Pymalloc { ranges: ranges.to_vec(), ..Pymalloc::default() };
             let with = RssSample { pymalloc: Some(pymalloc), ..sample(0, 1, &[("files", 1)]) };
             let report = ResidentReport::new(&[with.clone(), with], &idle());
-            let mut found: Vec<_> = report.arena_bytes(&mappings).into_iter().collect();
+            let mut found: Vec<_> = report.arena_bytes(&mappings, &sites).into_iter().collect();
             found.sort();
             found
         };

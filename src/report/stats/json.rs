@@ -2,13 +2,16 @@
 
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
 
-use super::StatsReport;
+use super::processes::ProcessSums;
+use super::when::When;
+use super::{HeldSite, StatsReport};
+use crate::analysis::Sum;
 use crate::model::{Entry, Losses, Note};
 use crate::report::json;
 use crate::report::place::Place;
 use crate::report::resident::ResidentSet;
+use crate::report::view::View;
 
 #[derive(Serialize)]
 struct Root<'a> {
@@ -19,6 +22,8 @@ struct Root<'a> {
     allocator_type_distribution: Vec<(&'static str, u64)>,
     top_allocations_by_size: Vec<BySize>,
     top_allocations_by_count: Vec<ByCount>,
+    top_modules_by_allocation_size: Vec<ModuleBySize<'a>>,
+    top_modules_by_allocation_count: Vec<ModuleByCount<'a>>,
     metadata: Metadata<'a>,
     lost_events: u64,
     gaps: Vec<Gap>,
@@ -30,13 +35,17 @@ struct Root<'a> {
     live_blocks: u64,
     thread_stack_bytes: u64,
     peak_time_ns: u64,
-    top_allocations_at_peak: Vec<AtPeak<'a>>,
+    top_allocations_at_peak: Vec<HeldBy<'a>>,
+    leaks: Leaks<'a>,
+    temporary: Temporary,
     unmatched_frees: u64,
     proven_lost_frees: u64,
     losses: Losses,
     damaged_chunks: u64,
     unresolved_codes: usize,
     notes: &'a [Note],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    processes: &'a [ProcessSums],
     resident_set: Option<ResidentSet<'a>>,
 }
 
@@ -79,6 +88,35 @@ struct ByCount {
 }
 
 #[derive(Serialize)]
+struct ModuleBySize<'a> {
+    module: &'a str,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct ModuleByCount<'a> {
+    module: &'a str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Leaks<'a> {
+    bytes: u64,
+    blocks: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_last_gap: Option<Sum>,
+    top: Vec<HeldBy<'a>>,
+}
+
+#[derive(Serialize)]
+struct Temporary {
+    within: u32,
+    bytes: u64,
+    blocks: u64,
+    top: Vec<BySize>,
+}
+
+#[derive(Serialize)]
 struct Gap {
     from_ns: u64,
     to_ns: u64,
@@ -87,9 +125,11 @@ struct Gap {
 }
 
 #[derive(Serialize)]
-struct AtPeak<'a> {
+struct HeldBy<'a> {
     size: u64,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<When>,
     stack: Vec<(&'a str, &'a str, u32)>,
 }
 
@@ -98,7 +138,7 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 }
 
 fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
-    let stats = &report.stats;
+    let stats = &report.profile.stats;
     Root {
         total_num_allocations: stats.allocations(),
         total_bytes_allocated: stats.bytes(),
@@ -106,36 +146,47 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         allocator_type_distribution: report.by_kind.iter().map(|&(kind, n)| (kind.name(), n)).collect(),
         top_allocations_by_size: map(&report.top_by_size, |location, size| BySize { location, size }),
         top_allocations_by_count: map(&report.top_by_count, |location, count| ByCount { location, count }),
+        top_modules_by_allocation_size: by_module(&report.modules_by_size, |module, size| ModuleBySize {
+            module,
+            size,
+        }),
+        top_modules_by_allocation_count: by_module(&report.modules_by_count, |module, count| ModuleByCount {
+            module,
+            count,
+        }),
         metadata: metadata(report),
-        lost_events: report.lost_events(),
-        gaps: report.gaps().iter().map(|gap| gap_of(report, gap)).collect(),
-        longest_pause_us: report.longest_pause_us,
-        end_reason: report.end_reason.name(),
-        entries: &report.metadata.entries,
+        lost_events: report.profile.lost_events(),
+        gaps: report.profile.gaps().iter().map(|gap| gap_of(report, gap)).collect(),
+        longest_pause_us: report.profile.completeness.longest_pause_us,
+        end_reason: report.profile.completeness.end_reason.name(),
+        entries: &report.profile.metadata.entries,
         total_num_deallocations: stats.deallocations(),
-        live_bytes: stats.peak.live_bytes(),
-        live_blocks: stats.peak.live_blocks(),
-        thread_stack_bytes: stats.peak.stack_bytes(),
-        peak_time_ns: report.nanos(stats.peak.peak().1),
-        top_allocations_at_peak: at_peak(report),
+        live_bytes: stats.ledger.live().bytes,
+        live_blocks: stats.ledger.live().blocks,
+        thread_stack_bytes: stats.ledger.stack_bytes(),
+        peak_time_ns: report.profile.nanos(stats.ledger.peak().1),
+        top_allocations_at_peak: sites(&report.peak_sites),
+        leaks: leaks(report),
+        temporary: temporary(report),
         unmatched_frees: stats.live.unmatched_frees(),
         proven_lost_frees: stats.live.lost_frees(),
-        losses: report.losses,
-        damaged_chunks: report.damaged_chunks,
-        unresolved_codes: report.unresolved_codes,
-        notes: report.notes,
-        resident_set: ResidentSet::of(&report.resident),
+        losses: report.profile.completeness.losses,
+        damaged_chunks: report.profile.completeness.damaged_chunks,
+        unresolved_codes: report.profile.completeness.unresolved_codes,
+        notes: report.profile.notes,
+        processes: &report.processes,
+        resident_set: ResidentSet::of(&report.profile.resident),
     }
 }
 
 fn metadata<'a>(report: &'a StatsReport<'_>) -> Metadata<'a> {
-    let metadata = report.metadata;
+    let metadata = report.profile.metadata;
     Metadata {
-        start_time: time(metadata.started_unix_ns),
-        end_time: time(report.end_unix_ns),
-        duration_ns: report.duration_ns,
-        total_allocations: report.stats.allocations(),
-        peak_memory: report.stats.peak.peak().0,
+        start_time: json::time(metadata.started_unix_ns),
+        end_time: json::time(report.profile.completeness.end_unix_ns),
+        duration_ns: report.profile.completeness.duration_ns,
+        total_allocations: report.profile.stats.allocations(),
+        peak_memory: report.profile.stats.ledger.peak().0,
         command_line: metadata.command_line.join(" "),
         pid: metadata.pid,
         python_allocator: &metadata.python.allocator,
@@ -149,18 +200,13 @@ fn metadata<'a>(report: &'a StatsReport<'_>) -> Metadata<'a> {
     }
 }
 
-/// RFC 3339, UTC.
-pub(super) fn time(unix_ns: u64) -> String {
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(unix_ns)).to_string()
-}
-
 fn bins(report: &StatsReport<'_>) -> Vec<Bin> {
     let bins = report.bins.iter();
     bins.map(|bin| Bin { min_bytes: bin.min_bytes, max_bytes: bin.max_bytes, count: bin.count }).collect()
 }
 
 fn gap_of(report: &StatsReport<'_>, gap: &crate::analysis::Gap) -> Gap {
-    let (from_ns, to_ns) = (report.nanos(gap.from), report.nanos(gap.to));
+    let (from_ns, to_ns) = (report.profile.nanos(gap.from), report.profile.nanos(gap.to));
     Gap { from_ns, to_ns, allocations: gap.allocations, frees: gap.frees }
 }
 
@@ -172,14 +218,32 @@ fn map<T>(top: &[(Option<Place<'_>>, u64)], entry: impl Fn(String, u64) -> T) ->
     top.iter().map(|(place, value)| entry(location(place), *value)).collect()
 }
 
-fn at_peak<'a>(report: &'a StatsReport<'_>) -> Vec<AtPeak<'a>> {
+fn by_module<'a, T>(top: &'a [(String, u64)], entry: impl Fn(&'a str, u64) -> T) -> Vec<T> {
+    top.iter().map(|(module, value)| entry(module, *value)).collect()
+}
+
+fn leaks<'a>(report: &'a StatsReport<'_>) -> Leaks<'a> {
+    let Sum { bytes, blocks } = report.profile.total(View::Leaks);
+    let has_gaps = !report.profile.gaps().is_empty();
+    let after_last_gap = has_gaps.then(|| report.profile.total(View::LateLeaks));
+    Leaks { bytes, blocks, after_last_gap, top: sites(&report.live_sites) }
+}
+
+fn temporary(report: &StatsReport<'_>) -> Temporary {
+    let Sum { bytes, blocks } = report.profile.total(View::Temporary);
+    let top = map(&report.temporary, |location, size| BySize { location, size });
+    Temporary { within: report.profile.temporary_within, bytes, blocks, top }
+}
+
+fn sites<'a>(sites: &'a [HeldSite<'_>]) -> Vec<HeldBy<'a>> {
     let frame = |place: &'a Place<'_>| (&*place.function, place.file, place.line);
-    let site = |site: &'a super::HeldSite<'_>| AtPeak {
+    let site = |site: &'a HeldSite<'_>| HeldBy {
         size: site.bytes,
         count: site.blocks,
+        when: site.when,
         stack: site.stack.iter().map(frame).collect(),
     };
-    report.peak_sites.iter().map(site).collect()
+    sites.iter().map(site).collect()
 }
 
 fn as_map<S: Serializer>(entries: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 
 use super::{Churn, HeldSite, StatsReport};
+use crate::analysis::Sum;
 use crate::model::{EndReason, MallocArena};
-use crate::report::place::Place;
+use crate::report::place::{NO_PYTHON, Place};
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
 use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural, signed_bytes};
+use crate::report::view::View;
 
 const WIDTH: usize = 80;
 /// Call sites that still hold memory, and that free it again.
@@ -31,22 +33,26 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 }
 
 fn head(report: &StatsReport<'_>) -> Vec<String> {
-    let metadata = report.metadata;
-    let is_whole =
-        report.lost_events() == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
+    let metadata = report.profile.metadata;
+    let is_whole = report.profile.lost_events() == 0
+        && report.profile.completeness.damaged_chunks == 0
+        && report.profile.completeness.end_reason != EndReason::Unfinished;
     let complete = match is_whole {
-        true => format!("Complete: {}, nothing lost", plural(report.stats.events(), "event")),
+        true => format!("Complete: {}, nothing lost", plural(report.profile.stats.events(), "event")),
         false => format!("INCOMPLETE: {}", missing(report)),
     };
-    let pause = format!("longest pause {}", duration(report.longest_pause_us.saturating_mul(1000)));
+    let pause = format!(
+        "longest pause {}",
+        duration(report.profile.completeness.longest_pause_us.saturating_mul(1000))
+    );
     let mut lines = vec![
         format!("pid {}: {}", metadata.pid, Plain(&metadata.command_line.join(" "))),
         format!(
             "  Python {} on {}, recorded for {}; ended: {}",
             Plain(&metadata.python.version),
             Plain(&metadata.host),
-            duration(report.duration_ns),
-            report.end_reason.name().replace('_', " ")
+            duration(report.profile.completeness.duration_ns),
+            report.profile.completeness.end_reason.name().replace('_', " ")
         ),
     ];
     let both = format!("  {complete}; {pause}");
@@ -59,11 +65,12 @@ fn head(report: &StatsReport<'_>) -> Vec<String> {
 
 /// What is recorded, and what is not.
 fn missing(report: &StatsReport<'_>) -> String {
-    let lost = report.lost_events();
-    let mut text = format!("{} and {} lost", plural(report.stats.events(), "event"), count(lost));
-    for (value, thing, text_of) in
-        [(report.gaps().len() as u64, "gap", " in "), (report.damaged_chunks, "damaged chunk", ", ")]
-    {
+    let lost = report.profile.lost_events();
+    let mut text = format!("{} and {} lost", plural(report.profile.stats.events(), "event"), count(lost));
+    for (value, thing, text_of) in [
+        (report.profile.gaps().len() as u64, "gap", " in "),
+        (report.profile.completeness.damaged_chunks, "damaged chunk", ", "),
+    ] {
         if value > 0 {
             text += &format!("{text_of}{}", plural(value, thing));
         }
@@ -72,7 +79,7 @@ fn missing(report: &StatsReport<'_>) -> String {
 }
 
 fn resident(report: &StatsReport<'_>) -> Vec<String> {
-    let resident = &report.resident;
+    let resident = &report.profile.resident;
     let Some(Ends { first, last }) = resident.ends() else {
         return vec!["Resident set   unknown".to_owned()];
     };
@@ -97,7 +104,7 @@ fn resident(report: &StatsReport<'_>) -> Vec<String> {
 /// On one line, or two.
 fn growth(report: &StatsReport<'_>) -> Vec<String> {
     const LABEL: &str = "  a minute     ";
-    let resident = &report.resident;
+    let resident = &report.profile.resident;
     let is_target = |growth: &&Growth| growth.category != "prof" && growth.bytes_per_minute != 0;
     let one = |Growth { category, bytes_per_minute, .. }: &Growth| {
         let category = Plain(category).to_string().replace('_', " ");
@@ -132,12 +139,12 @@ fn join<'t>(start: &str, items: &'t [String]) -> (String, &'t [String]) {
 
 /// What malloc could give to somebody else, with what pymalloc has.
 fn allocators(report: &StatsReport<'_>) -> Option<String> {
-    let malloc = report.resident.malloc().map(|(_, arena)| {
+    let malloc = report.profile.resident.malloc().map(|(_, arena)| {
         let MallocArena { system_bytes, free_bytes, is_partial, .. } = arena;
         let at_least = if is_partial { "≥ " } else { "" };
         format!("malloc {}, {at_least}{} of it free", bytes(system_bytes), bytes(free_bytes))
     });
-    let pymalloc = report.resident.pymalloc().map(|(first, last)| {
+    let pymalloc = report.profile.resident.pymalloc().map(|(first, last)| {
         let grown = i128::from(last.arenas) - i128::from(first.arenas);
         format!("pymalloc {}, {grown:+}", plural(last.arenas, "arena"))
     });
@@ -146,36 +153,44 @@ fn allocators(report: &StatsReport<'_>) -> Option<String> {
 }
 
 fn heap(report: &StatsReport<'_>) -> String {
-    let stats = &report.stats;
-    let (peak, at) = stats.peak.peak();
+    let stats = &report.profile.stats;
+    let (peak, at) = stats.ledger.peak();
     let peak = match peak {
         0 => "nothing".to_owned(),
-        _ => format!("{} at the peak after {}", bytes(peak), duration(report.nanos(at))),
+        _ => format!("{} at the peak after {}", bytes(peak), duration(report.profile.nanos(at))),
     };
     format!("Recorded heap  {peak}; {} freed", plural(stats.live.unmatched_frees(), "older block"))
 }
 
 fn held(report: &StatsReport<'_>) -> Vec<String> {
-    let live = report.stats.peak.live_bytes();
-    let mut lines = vec![format!("Still holding memory: {} in all", bytes(live))];
+    let held = report.profile.total(View::Leaks).bytes;
+    let mut lines = vec![match report.profile.gaps().is_empty() {
+        true => format!("Still holding memory: {} in all", bytes(held)),
+        false => format!(
+            "Still holding memory: at most {}, {} of it since the last gap",
+            bytes(held),
+            bytes(report.profile.total(View::LateLeaks).bytes)
+        ),
+    }];
     if report.live_sites.is_empty() {
         lines.push("  nothing".to_owned());
     }
-    lines.extend(report.live_sites.iter().take(HELD).flat_map(|site| held_by(site, live)));
+    lines.extend(report.live_sites.iter().take(HELD).flat_map(|site| held_by(site, held)));
     lines
 }
 
-fn held_by(site: &HeldSite<'_>, live: u64) -> [String; 2] {
-    let percent = site.bytes as f64 * 100.0 / live.max(1) as f64;
+fn held_by(site: &HeldSite<'_>, held: u64) -> [String; 2] {
+    let percent = site.bytes as f64 * 100.0 / held.max(1) as f64;
     let head = format!("{:>11} {percent:>5.1} %  ", bytes(site.bytes));
     let indent = head.chars().count();
-    let leaf = site.stack.first().map_or("(no Python stack)".to_owned(), |place| place.short(WIDTH - indent));
+    let leaf = site.stack.first().map_or(NO_PYTHON.to_owned(), |place| place.short(WIDTH - indent));
     let label = match site.arena_bytes {
         0 => String::new(),
         all if all >= site.bytes => " (pymalloc arenas)".to_owned(),
         part => format!(" ({} pymalloc arenas)", bytes(part)),
     };
-    let blocks = format!("{:indent$}in {}{label}", "", plural(site.blocks, "block"));
+    let when = site.when.map_or(String::new(), |when| format!(", {}", when.tell()));
+    let blocks = format!("{:indent$}{}{label}{when}", "", plural(site.blocks, "block"));
     [head + &leaf, callers(blocks, site.stack.get(1..).unwrap_or_default())]
 }
 
@@ -195,11 +210,13 @@ fn callers(mut line: String, stack: &[Place<'_>]) -> String {
 }
 
 fn churn(report: &StatsReport<'_>) -> Vec<String> {
-    let mut lines = vec!["Allocated and freed again most".to_owned()];
+    let Sum { bytes: made, .. } = report.profile.total(View::Allocations);
+    let soon = report.profile.total(View::Temporary).bytes as f64 * 100.0 / made.max(1) as f64;
+    let mut lines = vec![format!("Allocated and freed again most; {soon:.0} % of all bytes freed at once")];
     let line = |Churn { bytes: size, blocks, place }: &Churn<'_>| {
         let head = format!("{:>11} {:>11}×  ", bytes(*size), count(*blocks));
         let room = WIDTH - head.chars().count();
-        let place = place.as_ref().map_or("(no Python stack)".to_owned(), |place| place.short(room));
+        let place = place.as_ref().map_or(NO_PYTHON.to_owned(), |place| place.short(room));
         head + &place
     };
     lines.extend(report.churn.iter().take(CHURN).map(line));
@@ -216,11 +233,16 @@ fn notes(report: &StatsReport<'_>) -> Vec<String> {
         let frees = plural(report.unproven_lost_frees(), "free");
         lines.push(format!("{frees} missing: what is shown as still held may be freed"));
     }
-    if let Some(text) = small_objects::seen_only_as(report.metadata) {
+    if let Some(text) = small_objects::seen_only_as(report.profile.metadata) {
         lines.extend([text.to_owned(), small_objects::REMEDY.to_owned()]);
     }
-    let gone = report.losses.truncated_stacks.saturating_add(report.losses.unreadable_stacks);
-    let soft = report.notes.len() as u64;
+    let gone = report
+        .profile
+        .completeness
+        .losses
+        .truncated_stacks
+        .saturating_add(report.profile.completeness.losses.unreadable_stacks);
+    let soft = report.profile.notes.len() as u64;
     if gone > 0 || soft > 0 {
         let (stacks, notes) = (plural(gone, "stack"), plural(soft, "note"));
         lines.push(format!("{stacks} cut or unreadable, {notes}: `prof stats` tells."));

@@ -3,11 +3,14 @@
 use serde::Serialize;
 use std::io::{self, Write};
 
+use super::when::When;
 use super::{Churn, HeldSite, StatsReport};
+use crate::analysis::Sum;
 use crate::model::Losses;
 use crate::report::json;
 use crate::report::place::Place;
 use crate::report::resident::ResidentSet;
+use crate::report::view::View;
 
 #[derive(Serialize)]
 struct Root<'a> {
@@ -34,6 +37,10 @@ struct Root<'a> {
     unmatched_frees: u64,
     still_held: Vec<Held<'a>>,
     churn: Vec<Freed<'a>>,
+    allocated: Sum,
+    temporary: Sum,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_since_last_gap: Option<Sum>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +48,8 @@ struct Held<'a> {
     bytes: u64,
     blocks: u64,
     arena_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<When>,
     stack: Vec<Frame<'a>>,
 }
 
@@ -58,8 +67,9 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 }
 
 fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
-    let (metadata, stats) = (report.metadata, &report.stats);
-    let (peak_bytes, peak_at) = stats.peak.peak();
+    let (metadata, stats) = (report.profile.metadata, &report.profile.stats);
+    let (peak_bytes, peak_at) = stats.ledger.peak();
+    let has_gaps = !report.profile.gaps().is_empty();
     Root {
         pid: metadata.pid,
         command_line: &metadata.command_line,
@@ -67,23 +77,26 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         python_allocator: &metadata.python.allocator,
         domains: metadata.domains,
         host: &metadata.host,
-        start_time: super::json::time(metadata.started_unix_ns),
-        duration_ns: report.duration_ns,
-        end_reason: report.end_reason.name(),
+        start_time: json::time(metadata.started_unix_ns),
+        duration_ns: report.profile.completeness.duration_ns,
+        end_reason: report.profile.completeness.end_reason.name(),
         events: stats.events(),
-        lost_events: report.lost_events(),
-        losses: report.losses,
-        gaps: report.gaps().len(),
-        damaged_chunks: report.damaged_chunks,
-        longest_pause_us: report.longest_pause_us,
-        resident_set: ResidentSet::of(&report.resident),
+        lost_events: report.profile.lost_events(),
+        losses: report.profile.completeness.losses,
+        gaps: report.profile.gaps().len(),
+        damaged_chunks: report.profile.completeness.damaged_chunks,
+        longest_pause_us: report.profile.completeness.longest_pause_us,
+        resident_set: ResidentSet::of(&report.profile.resident),
         peak_bytes,
-        peak_time_ns: report.nanos(peak_at),
-        live_bytes: stats.peak.live_bytes(),
-        live_blocks: stats.peak.live_blocks(),
+        peak_time_ns: report.profile.nanos(peak_at),
+        live_bytes: stats.ledger.live().bytes,
+        live_blocks: stats.ledger.live().blocks,
         unmatched_frees: stats.live.unmatched_frees(),
         still_held: report.live_sites.iter().map(held).collect(),
         churn: report.churn.iter().map(freed).collect(),
+        allocated: report.profile.total(View::Allocations),
+        temporary: report.profile.total(View::Temporary),
+        held_since_last_gap: has_gaps.then(|| report.profile.total(View::LateLeaks)),
     }
 }
 
@@ -92,8 +105,8 @@ fn frame<'a>(place: &'a Place<'_>) -> Frame<'a> {
 }
 
 fn held<'a>(site: &'a HeldSite<'_>) -> Held<'a> {
-    let HeldSite { bytes, blocks, arena_bytes, ref stack } = *site;
-    Held { bytes, blocks, arena_bytes, stack: stack.iter().map(frame).collect() }
+    let HeldSite { bytes, blocks, arena_bytes, when, ref stack } = *site;
+    Held { bytes, blocks, arena_bytes, when, stack: stack.iter().map(frame).collect() }
 }
 
 fn freed<'a>(churn: &'a Churn<'_>) -> Freed<'a> {

@@ -4,15 +4,19 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{HeldSite, StatsReport};
+use crate::analysis::Sum;
 use crate::model::{EndReason, MallocArena};
-use crate::report::place::Place;
+use crate::report::place::{NO_PYTHON, Place, tail};
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
 use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural};
+use crate::report::view::View;
 
-/// Frames shown of a stack at the peak.
+/// Frames shown of a stack.
 const FRAMES: usize = 8;
+/// Processes shown, those that allocated most.
+const PROCESSES: usize = 20;
 /// Gaps shown, the longest.
 const GAPS: usize = 5;
 /// Notes shown of each capture.
@@ -25,13 +29,45 @@ pub(super) fn write(report: &StatsReport<'_>, width: usize, out: &mut dyn Write)
     write_head(report, out)?;
     write_completeness(report, out)?;
     write_totals(report, out)?;
+    write_processes(report, out)?;
     write_resident(report, out)?;
     write_sizes(report, out)?;
     write_kinds(report, out)?;
     let mut page = Page { width, out };
     write_top("Top locations by size", &report.top_by_size, bytes, &mut page)?;
     write_top("Top locations by number of allocations", &report.top_by_count, count, &mut page)?;
-    write_peak(report, &mut page)
+    write_modules("Top modules by size", &report.modules_by_size, bytes, &mut page)?;
+    write_modules("Top modules by number of allocations", &report.modules_by_count, count, &mut page)?;
+    write_temporary(report, &mut page)?;
+    write_peak(report, &mut page)?;
+    write_leaks(report, &mut page)
+}
+
+/// Where there are several.
+fn write_processes(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    if report.processes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nProcesses: {}", report.processes.len())?;
+    writeln!(
+        out,
+        "  {:>8}  {:>8}  {:>12}  {:>12}  {:>12}  {:>12}",
+        "process", "pid", "allocations", "allocated", "at the peak", "at the end"
+    )?;
+    for sums in report.processes.iter().take(PROCESSES) {
+        let number = format!("#{}", sums.process);
+        let [allocated, peak, held] = [sums.bytes, sums.peak_bytes, sums.held_bytes].map(bytes);
+        let (pid, blocks) = (sums.pid, count(sums.allocations));
+        writeln!(
+            out,
+            "  {number:>8}  {pid:>8}  {blocks:>12}  {allocated:>12}  {peak:>12}  {held:>12}{}",
+            sums.fate()
+        )?;
+    }
+    match report.processes.len().saturating_sub(PROCESSES) {
+        0 => Ok(()),
+        more => writeln!(out, "  … and {more} that allocated less"),
+    }
 }
 
 /// Where lines are shortened.
@@ -48,12 +84,12 @@ impl Page<'_> {
 
     /// The same where there may be none.
     fn place_or_none(&self, place: Option<&Place<'_>>, indent: usize) -> String {
-        place.map_or_else(|| "(no Python stack)".to_owned(), |place| self.place(place, indent))
+        place.map_or_else(|| NO_PYTHON.to_owned(), |place| self.place(place, indent))
     }
 }
 
 fn write_peak(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let peak = report.stats.peak.peak().0;
+    let peak = report.profile.stats.ledger.peak().0;
     writeln!(page.out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
     if report.peak_sites.is_empty() {
         writeln!(page.out, "  none")?;
@@ -61,8 +97,46 @@ fn write_peak(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
     report.peak_sites.iter().try_for_each(|site| write_site(site, peak, page))
 }
 
+fn write_leaks(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
+    let leaked = report.profile.total(View::Leaks);
+    let title = match report.profile.gaps().is_empty() {
+        true => format!("Leaked: {} not freed by the end", bytes(leaked.bytes)),
+        false => format!(
+            "Leaked: at most {} not freed by the end, {} of it allocated after the last gap",
+            bytes(leaked.bytes),
+            bytes(report.profile.total(View::LateLeaks).bytes)
+        ),
+    };
+    writeln!(page.out, "\n{title}")?;
+    if report.live_sites.is_empty() {
+        writeln!(page.out, "  none")?;
+    }
+    report.live_sites.iter().try_for_each(|site| write_site(site, leaked.bytes, page))
+}
+
+fn write_temporary(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
+    let Sum { bytes: size, blocks } = report.profile.total(View::Temporary);
+    let within = plural(report.profile.temporary_within.into(), "further allocation");
+    let title = format!("Temporary: {} in {}, freed within {within}", bytes(size), plural(blocks, "block"));
+    write_top(&title, &report.temporary, bytes, page)
+}
+
+fn write_modules(
+    title: &str,
+    top: &[(String, u64)],
+    unit: fn(u64) -> String,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
+    writeln!(page.out, "\n{title}")?;
+    for (name, value) in top {
+        let name = tail(&Plain(name).to_string(), page.width.saturating_sub(16));
+        writeln!(page.out, "  {:>12}  {name}", unit(*value))?;
+    }
+    if top.is_empty() { writeln!(page.out, "  none") } else { Ok(()) }
+}
+
 fn write_head(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let metadata = report.metadata;
+    let metadata = report.profile.metadata;
     let python = &metadata.python;
     let started = UNIX_EPOCH + Duration::from_nanos(metadata.started_unix_ns);
     writeln!(out, "Recording of pid {}: {}", metadata.pid, Plain(&metadata.command_line.join(" ")))?;
@@ -79,23 +153,25 @@ fn write_head(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         out,
         "  {}, {}; ended: {}",
         humantime::format_rfc3339_seconds(started),
-        duration(report.duration_ns),
-        report.end_reason.name().replace('_', " ")
+        duration(report.profile.completeness.duration_ns),
+        report.profile.completeness.end_reason.name().replace('_', " ")
     )
 }
 
 fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let lost = report.lost_events();
-    let pause = duration(report.longest_pause_us.saturating_mul(1000));
-    let complete = lost == 0 && report.damaged_chunks == 0 && report.end_reason != EndReason::Unfinished;
+    let lost = report.profile.lost_events();
+    let pause = duration(report.profile.completeness.longest_pause_us.saturating_mul(1000));
+    let complete = lost == 0
+        && report.profile.completeness.damaged_chunks == 0
+        && report.profile.completeness.end_reason != EndReason::Unfinished;
     match complete {
         true => writeln!(out, "  complete: no event lost; longest pause {pause}")?,
         false => writeln!(
             out,
             "  INCOMPLETE: {} lost in {}, {} damaged; longest pause {pause}",
             plural(lost, "event"),
-            plural(report.gaps().len() as u64, "gap"),
-            plural(report.damaged_chunks, "chunk")
+            plural(report.profile.gaps().len() as u64, "gap"),
+            plural(report.profile.completeness.damaged_chunks, "chunk")
         )?,
     }
     for gap in report.longest_gaps(GAPS) {
@@ -103,34 +179,39 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
     }
     for (value, thing, text) in [
         (report.unproven_lost_frees(), "free", "missing: what is shown as held may be freed"),
-        (report.losses.unwritten, "event", "missing at the end: the disk was full"),
-        (report.losses.truncated_stacks, "stack", "cut at the root"),
-        (report.losses.unreadable_stacks, "stack", "that could not be read"),
-        (report.unresolved_codes as u64, "function", "without a description"),
-        (report.losses.cut_texts, "name or line table", "too long and cut"),
-        (report.stats.live.lost_frees(), "free", "missing for certain: the block was allocated again"),
+        (report.profile.completeness.losses.unwritten, "event", "missing at the end: the disk was full"),
+        (report.profile.completeness.losses.truncated_stacks, "stack", "cut at the root"),
+        (report.profile.completeness.losses.unreadable_stacks, "stack", "that could not be read"),
+        (report.profile.completeness.unresolved_codes as u64, "function", "without a description"),
+        (report.profile.completeness.losses.cut_texts, "name or line table", "too long and cut"),
+        (
+            report.profile.stats.live.lost_frees(),
+            "free",
+            "missing for certain: the block was allocated again",
+        ),
     ] {
         if value > 0 {
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
     }
-    if let Some(text) = small_objects::seen_only_as(report.metadata) {
+    if let Some(text) = small_objects::seen_only_as(report.profile.metadata) {
         writeln!(out, "  note: {text}\n        {}", small_objects::REMEDY)?;
     }
-    for note in report.notes.iter().take(NOTES) {
+    for note in report.profile.notes.iter().take(NOTES) {
         writeln!(out, "  note ({}): {}", note.kind.name().replace('_', " "), Plain(&note.text))?;
     }
-    match report.notes.len().saturating_sub(NOTES) {
+    match report.profile.notes.len().saturating_sub(NOTES) {
         0 => Ok(()),
         more => writeln!(out, "  and {} more", plural(more as u64, "note")),
     }
 }
 
 fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let stats = &report.stats;
-    let (peak, at) = stats.peak.peak();
-    let when = if peak > 0 { format!(" after {}", duration(report.nanos(at))) } else { String::new() };
-    let (live, blocks) = (stats.peak.live_bytes(), stats.peak.live_blocks());
+    let stats = &report.profile.stats;
+    let (peak, at) = stats.ledger.peak();
+    let when =
+        if peak > 0 { format!(" after {}", duration(report.profile.nanos(at))) } else { String::new() };
+    let (live, blocks) = (stats.ledger.live().bytes, stats.ledger.live().blocks);
     writeln!(out)?;
     for (label, value) in [
         ("Allocations", count(stats.allocations())),
@@ -139,7 +220,7 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
         ("Bytes allocated", bytes(stats.bytes())),
         ("Peak", bytes(peak) + &when),
         ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
-        ("Thread stacks", bytes(stats.peak.stack_bytes())),
+        ("Thread stacks", bytes(stats.ledger.stack_bytes())),
         ("Live over time", sparkline(stats.timeline.intervals().0)),
     ] {
         writeln!(out, "{label:<19}{value}")?;
@@ -148,7 +229,7 @@ fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()>
 }
 
 fn write_resident(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let resident = &report.resident;
+    let resident = &report.profile.resident;
     let Some(Ends { first, last, .. }) = resident.ends() else { return Ok(()) };
     writeln!(out, "\nResident set       {} at the attach, {} at the end", bytes(first), bytes(last))?;
     for (label, value) in resident.explained().map(|explained| explained.rows()).into_iter().flatten() {
@@ -232,7 +313,8 @@ fn write_site(site: &HeldSite<'_>, peak: u64, page: &mut Page<'_>) -> io::Result
     let percent = site.bytes as f64 * 100.0 / peak.max(1) as f64;
     let leaf = page.place_or_none(site.stack.first(), INDENT);
     writeln!(page.out, "  {:>12} {percent:>5.1} %  {leaf}", bytes(site.bytes))?;
-    writeln!(page.out, "{:INDENT$}in {}", "", plural(site.blocks, "block"))?;
+    let when = site.when.map_or(String::new(), |when| format!(", {}", when.tell()));
+    writeln!(page.out, "{:INDENT$}{}{when}", "", plural(site.blocks, "block"))?;
     for place in site.stack.iter().skip(1).take(FRAMES - 1) {
         let place = page.place(place, INDENT);
         writeln!(page.out, "{:INDENT$}{place}", "")?;

@@ -17,6 +17,12 @@ pub fn big_library() -> &'static Path {
     BUILT.get_or_init(|| build("big", &["big.c"]))
 }
 
+/// Forks by signal handlers.
+pub fn forks_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("forks", &["forks.c"]))
+}
+
 /// The sized frees of C23, to be preloaded where the C library has none.
 pub fn c23_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -47,15 +53,24 @@ pub fn slow_library() -> &'static Path {
     BUILT.get_or_init(|| build("slow", &["slow.c"]))
 }
 
+/// A program that embeds Python: `embed.c`.
+pub fn embedding_program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| compile("embed", &[], &["embed.c"]))
+}
+
+fn build(name: &str, sources: &[&str]) -> PathBuf {
+    compile(&format!("{name}.so"), &["-shared"], sources)
+}
+
 /// Builds beside the place and moves it there, if it is another one: other test runs
 /// may use it now.
-fn build(name: &str, sources: &[&str]) -> PathBuf {
+fn compile(name: &str, kind: &[&str], sources: &[&str]) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(dir).expect("the target directory can be written");
-    let library = dir.join(name).with_extension("so");
-    let fresh = dir.join(format!("{name}.{}.so", std::process::id()));
+    let built = dir.join(name);
+    let fresh = dir.join(format!("{}.{name}", std::process::id()));
     let flags = [
-        "-shared",
         "-fPIC",
         "-O1",
         "-g",
@@ -66,12 +81,13 @@ fn build(name: &str, sources: &[&str]) -> PathBuf {
         "-pthread",
     ];
     let sources = sources.iter().map(|source| program(source));
-    let output = Command::new("cc").args(flags).arg("-o").arg(&fresh).args(sources).arg("-ldl").output();
+    let mut cc = Command::new("cc");
+    let output = cc.args(kind).args(flags).arg("-o").arg(&fresh).args(sources).arg("-ldl").output();
     let output = output.expect("a C compiler named cc is installed");
     assert!(output.status.success(), "cc {name}:\n{}", String::from_utf8_lossy(&output.stderr));
-    match std::fs::read(&fresh).ok() == std::fs::read(&library).ok() {
+    match std::fs::read(&fresh).ok() == std::fs::read(&built).ok() {
         true => std::fs::remove_file(&fresh).expect("it was just made"),
-        false => std::fs::rename(&fresh, &library).expect("the library can be moved in place"),
+        false => std::fs::rename(&fresh, &built).expect("what was built can be moved in place"),
     }
-    library
+    built
 }

@@ -15,6 +15,7 @@ mod interpreter;
 mod oplog;
 mod prof;
 mod program;
+mod screen;
 mod setuid;
 mod snapshot;
 mod source;
@@ -26,13 +27,15 @@ pub use capture::{Capture, Event, Frame};
 pub use control_group::ControlGroup;
 pub use health::{Health, workload};
 pub use helper::{
-    arena_library, big_library, c23_library, classes_library, helper_library, hostile_library, slow_library,
+    arena_library, big_library, c23_library, classes_library, embedding_program, forks_library,
+    helper_library, hostile_library, slow_library,
 };
 pub(crate) use interpreter::python_tests;
-pub use interpreter::{available, interpreter, skip};
+pub use interpreter::{available, home, interpreter, shared_library, skip};
 pub use oplog::{Op, OpLog};
 pub use prof::{FAILURE, Finished, Prof, REFUSAL, Recording, USAGE, binary, prof};
 pub use program::program;
+pub use screen::Screen;
 pub use setuid::{SetuidProgram, shared_dir};
 pub use snapshot::Snapshot;
 pub use source::Source;

@@ -4,7 +4,8 @@ use super::{Capture, Stream, signal, until};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -24,11 +25,12 @@ pub fn binary() -> PathBuf {
 /// Prepares `prof` with these arguments.
 pub fn prof(args: &[&str]) -> Prof {
     let args = args.iter().map(|&arg| arg.to_owned()).collect();
-    Prof { args, under: Vec::new(), dir: None, envs: Vec::new(), is_on_terminal: false }
+    Prof { binary: binary(), args, under: Vec::new(), dir: None, envs: Vec::new(), is_on_terminal: false }
 }
 
 /// `prof` before it starts.
 pub struct Prof {
+    binary: PathBuf,
     args: Vec<String>,
     under: Vec<String>,
     dir: Option<PathBuf>,
@@ -40,6 +42,12 @@ impl Prof {
     /// Has it talk to a terminal.
     pub fn on_terminal(mut self) -> Self {
         self.is_on_terminal = true;
+        self
+    }
+
+    /// Takes this build of it.
+    pub fn built(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
         self
     }
 
@@ -85,7 +93,7 @@ impl Prof {
     #[track_caller]
     pub fn spawn(self) -> Recording {
         let mut words = self.under;
-        words.push(binary().display().to_string());
+        words.push(self.binary.display().to_string());
         words.extend(self.args.iter().cloned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("NO_COLOR", "1").env("RUST_BACKTRACE", "1").envs(self.envs);
@@ -109,12 +117,18 @@ impl Prof {
 /// Makes a new terminal the command's stderr; what is read from the result is what
 /// the terminal would show.
 fn attach_terminal(command: &mut Command) -> File {
+    let (screen, keys) = terminal();
+    command.env("TERM", "xterm").stderr(keys);
+    screen
+}
+
+/// A new terminal: the side of a person, and that of programs.
+pub fn terminal() -> (File, File) {
     let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be made");
     grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it is ours");
     let name = ptsname(&screen, Vec::new()).expect("it has a name").into_string().expect("a plain path");
-    let keys = File::options().read(true).write(true).open(name).expect("it can be opened");
-    command.env("TERM", "xterm").stderr(keys);
-    File::from(screen)
+    let keys = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
+    (File::from(screen), keys.expect("it can be opened"))
 }
 
 /// A `prof` that runs; killed when dropped.
@@ -156,6 +170,12 @@ impl Recording {
     pub fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
         stat.is_ok_and(|stat| stat.contains(") T "))
+    }
+
+    /// Waits until this line stands on its standard output.
+    #[track_caller]
+    pub fn said(&mut self, line: &str) {
+        assert!(self.stdout.find(|said| said == line).is_some(), "nobody said {line:?}\n{}", self.end());
     }
 
     /// What it said so far.

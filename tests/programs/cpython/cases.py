@@ -156,7 +156,7 @@ def in_with(fd):
 @case
 def in_binary_operator(fd):
     class Reader:
-        __add__ = functools.partial(os.read, fd)
+        __add__ = staticmethod(functools.partial(os.read, fd))
 
     value = Reader()
     return (
@@ -252,7 +252,9 @@ def coroutine(fd):
                 inner(),
             )
 
-    asyncio.run(outer())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(outer())
+    loop.close()
 
 
 @case

@@ -4,8 +4,10 @@ import sys
 
 if sys.version_info >= (3, 13):
     import _interpreters as interpreters
-else:
+elif sys.version_info >= (3, 8):
     import _xxsubinterpreters as interpreters
+else:
+    import _testcapi
 
 CODE = """
 import os
@@ -17,7 +19,10 @@ inner()
 
 
 def outer():
-    interpreters.run_string(interpreters.create(), CODE)
+    if sys.version_info >= (3, 8):
+        interpreters.run_string(interpreters.create(), CODE)
+    else:
+        _testcapi.run_in_subinterp(CODE)
 
 
 reader, writer = os.pipe()

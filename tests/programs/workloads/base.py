@@ -10,6 +10,7 @@ from harness import HELPER, serve
 
 HOSTILE = ctypes.CDLL(os.environ["PROF_TEST_HOSTILE"])
 HOSTILE.fastest_pair.restype = ctypes.c_uint64
+HOSTILE.take_gap.restype = ctypes.c_uint64
 
 
 class Checked:
@@ -30,7 +31,11 @@ class Workload:
         self.rounds = 0
         self.wrong = 0
         self.stopping = False
-        self.commands = {"rounds": lambda: self.rounds, "rate": HOSTILE.fastest_pair}
+        self.commands = {
+            "rounds": lambda: self.rounds,
+            "rate": HOSTILE.fastest_pair,
+            "gap": HOSTILE.take_gap,
+        }
 
     def step(self, at=0):
         self.wrong += self.round(at)

@@ -58,10 +58,12 @@ pub fn interrupted(registers: &Registers) -> Option<Registers> {
 }
 
 /// For a thread that is let go as it was found: the registers with which its wait goes
-/// on, if the kernel would let it return EINTR.
+/// on, if the kernel would let it return EINTR, or go on by `restart_syscall`: that does not
+/// tell which wait it is, so after another stop it could not begin anew.
 pub fn uninterrupted(registers: &Registers) -> Option<Registers> {
     let resumed = resumed(registers);
-    let is_anew = registers.rax as i64 == EINTR && resumed.rip != registers.rip;
+    let is_anew =
+        matches!(registers.rax as i64, EINTR | ERESTART_RESTARTBLOCK) && resumed.rip != registers.rip;
     // The kernel looks at an interrupted call once more, and shall see none.
     is_anew.then_some(Registers { orig_rax: u64::MAX, ..resumed })
 }
@@ -168,6 +170,10 @@ mod tests {
         assert_eq!((r.rax as i64, r.rip, r.orig_rax as i64), (libc::SYS_epoll_wait, 0xffe, -1));
         let limited = [3, 0, 1, 600, 0, 0];
         assert!(uninterrupted(&stopped(libc::SYS_epoll_wait, -4, limited)).is_none());
+        let until = [0, 9 | 128 | 256, 0, 1, 0, 0];
+        let r = uninterrupted(&stopped(libc::SYS_futex, -516, until)).expect("begins anew");
+        assert_eq!((r.rax as i64, r.rip, r.orig_rax as i64), (libc::SYS_futex, 0xffe, -1));
+        assert!(uninterrupted(&stopped(libc::SYS_nanosleep, -516, [0; 6])).is_none());
         // The kernel does these itself.
         assert!(uninterrupted(&stopped(libc::SYS_read, -512, [0; 6])).is_none());
         assert!(uninterrupted(&stopped(-1, -4, forever)).is_none());

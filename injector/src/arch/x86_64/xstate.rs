@@ -21,6 +21,9 @@ const COMPONENTS: usize = 576;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
 const PKRU: u64 = 1 << 9;
+const TILES: u64 = 1 << 17 | 1 << 18;
+/// Without xsave there is the legacy part alone.
+const LEGACY: u32 = 512;
 
 /// The xsave area for a frame, from what ptrace gave; `None` if that is none.
 pub fn for_frame(from_ptrace: &[u8]) -> Option<Vec<u8>> {
@@ -38,6 +41,19 @@ pub fn for_frame(from_ptrace: &[u8]) -> Option<Vec<u8>> {
     }
     area.extend(MAGIC2.to_le_bytes());
     Some(area)
+}
+
+/// The least that the kernel puts between a thread that a signal interrupts and the handler,
+/// on the same stack (`get_sigframe`, arch/x86/kernel/signal.c): the red zone, the xsave area
+/// as every thread has it, ucontext and siginfo. Alignment and the handler's own frame come on
+/// top.
+pub fn smallest_signal_frame() -> u32 {
+    const FRAME: u32 = 8 + 304 + 128;
+    let leaf = __cpuid_count(0xd, 0);
+    let enabled = leaf.ebx;
+    // A thread has the tiles of AMX only if it asked for them.
+    let usual = size_of(u64::from(leaf.eax) & !TILES) as u32;
+    super::RED_ZONE as u32 + enabled.min(usual).max(LEGACY) + FRAME
 }
 
 fn word(area: &[u8], at: usize) -> Option<u64> {
@@ -82,6 +98,20 @@ mod tests {
         assert_eq!(word(&area, XSTATE_BV), Some(PKRU));
         // The mask of what is to be restored lies behind magic and size.
         assert_eq!(word(&area, SOFTWARE + 8), Some(PKRU | 0b11));
+    }
+
+    /// `AT_MINSIGSTKSZ` (getauxval(3)) is the most that a frame takes, red zone apart.
+    #[test]
+    fn a_signal_frame_has_at_least_so_many_bytes() {
+        const MOST: u64 = 51;
+        let vector = std::fs::read("/proc/self/auxv").unwrap();
+        let words: Vec<u64> = vector.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        let most = words.chunks_exact(2).find(|pair| pair[0] == MOST).map(|pair| pair[1]);
+        let least = u64::from(smallest_signal_frame());
+        assert!(
+            least > 1000 && most.is_none_or(|most| least <= most + super::super::RED_ZONE),
+            "{least}, {most:?}"
+        );
     }
 
     #[test]

@@ -1,0 +1,61 @@
+//! What is recorded of a process, however it came to be recorded, and where to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use prof_shared::ring::Shape;
+
+use super::units;
+use crate::record::{Clock, Options};
+
+/// A recording as it is asked for.
+#[derive(clap::Args)]
+pub(super) struct Recording {
+    /// Stop recording after this time: seconds, or with a unit (90s, 5m, 1h).
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    duration: Option<Duration>,
+    /// Stop recording when the capture has this size (500MiB, 2GiB). What waits to be written
+    /// by then still comes: less than the ring and 16 MiB.
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    max_size: Option<u64>,
+    /// Write the capture to this file, by default `prof-<name>-<pid>-<time>.prof`.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(short, long)]
+    pub force: bool,
+    /// Record each small object too: every call of Python's own allocators, not only
+    /// their requests to libc. Costs more.
+    #[arg(long)]
+    trace_python_allocators: bool,
+    /// Record the processes that it forks from now on too, each from its first allocation.
+    #[arg(long)]
+    follow_fork: bool,
+    /// Size of the shared ring: a larger one survives a slow disk longer.
+    #[arg(long, value_name = "SIZE", default_value = units::RING_SIZE, value_parser = units::ring_size)]
+    pub ring_size: Shape,
+    /// Order events by a shared counter instead of the processor's clock; chosen by
+    /// itself where that clock is not to be trusted.
+    #[arg(long, hide_short_help = true)]
+    sequence_clock: bool,
+}
+
+impl Recording {
+    /// Of process `pid`, whichever that is by then; refused if it is stopped.
+    pub fn options(&self, pid: i32) -> Options {
+        Options {
+            pid,
+            start_ticks: None,
+            duration: self.duration,
+            max_bytes: self.max_size,
+            output: self.output.clone(),
+            wait: false,
+            force: self.force,
+            domains: self.trace_python_allocators,
+            ring: self.ring_size,
+            clock: if self.sequence_clock { Clock::Sequence } else { Clock::choose() },
+            follows: self.follow_fork,
+            held: None,
+        }
+    }
+}
