@@ -30,15 +30,21 @@ static void fork_here(int number) {
  * something failed. */
 long churn_with_forks(int count) {
     struct sigaction action = {.sa_handler = fork_here, .sa_flags = SA_RESTART};
-    struct itimerval often = {{0, 300}, {0, 300}}, never = {{0, 0}, {0, 0}};
+    struct itimerval soon = {{0, 0}, {0, 300}};
     long blocks = 0;
+    int begun = -1;
     wanted = count < MOST ? count : MOST;
-    if (sigaction(SIGALRM, &action, NULL) || setitimer(ITIMER_REAL, &often, NULL)) return -1;
+    if (sigaction(SIGALRM, &action, NULL)) return -1;
     for (; forks < wanted; blocks++) {
+        /* Each signal is asked for here: one that waits when a handler returns would come at
+         * the place of the one before. */
+        if (begun != forks) {
+            begun = forks;
+            if (setitimer(ITIMER_REAL, &soon, NULL)) return -1;
+        }
         void *volatile block = malloc(BLOCK);
         free(block);
     }
-    setitimer(ITIMER_REAL, &never, NULL);
     for (int n = 0; n < forks; n++) {
         int status;
         if (waitpid(children[n], &status, 0) != children[n] || status != 0) return -1;
