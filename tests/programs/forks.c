@@ -30,7 +30,7 @@ static void fork_here(int number) {
  * something failed. */
 long churn_with_forks(int count) {
     struct sigaction action = {.sa_handler = fork_here, .sa_flags = SA_RESTART};
-    struct itimerval soon = {{0, 0}, {0, 300}};
+    struct itimerval soon = {{0, 0}, {0, 30}};
     long blocks = 0;
     int begun = -1;
     wanted = count < MOST ? count : MOST;
