@@ -14,9 +14,7 @@ use super::format::{BLOCK_HEAD, BlockKind, FILE_HEAD};
 use super::online::Online;
 use super::piece::Unpacker;
 use super::reader::{Rest, open_blocks};
-use crate::model::{
-    CodeId, CodeObject, End, Event, Metadata, Note, ProcessLife, RssSample, Stacks, ThreadName,
-};
+use crate::model::{CodeId, CodeObject, End, Event, Metadata, ProcessLife, RssSample, Stacks, ThreadName};
 
 /// While nothing else is waited for, pieces that come within this time are of one round.
 const ROUND: Duration = Duration::from_millis(300);
@@ -78,11 +76,6 @@ impl Follower {
     /// Samples of the resident set.
     pub fn rss(&self) -> &[RssSample] {
         &self.rest.rss
-    }
-
-    /// What was noted.
-    pub fn notes(&self) -> &[Note] {
-        &self.rest.notes
     }
 
     /// How the recording ended; `None` as long as it has not.

@@ -17,7 +17,7 @@ use super::talk::{self, Form, Talk};
 use super::target::{Chosen, Which};
 use super::view::View;
 use crate::model::EndReason;
-use crate::record::{Company, Options, Progress, Rehearsal, record, rehearse};
+use crate::record::{Company, Options, Outcome, Progress, Rehearsal, record, rehearse};
 use crate::report::{Plain, bytes, count};
 
 /// Record every memory allocation of a running Python process.
@@ -107,13 +107,18 @@ fn attach(arguments: &Arguments) -> anyhow::Result<()> {
     let outcome = record(&options, &mut Company { stop: &|| signals.reason(), tell: &mut tell });
     view.end();
     talk.end();
-    let outcome = outcome?;
+    conclude(arguments, &talk, outcome?)
+}
+
+/// Says how a recording has ended, and writes what is wanted besides. What could not be taken
+/// out of the process matters more than a page.
+fn conclude(arguments: &Arguments, talk: &Talk, outcome: Outcome) -> anyhow::Result<()> {
     let path = outcome.path.clone();
     let concluded = talk.conclude(outcome);
-    if let Some(ReportForm::Html) = arguments.report {
-        flamegraph::write_beside(&path, recording.force, arguments.progress == Form::Json)?;
-    }
-    concluded
+    let written = arguments.report.map_or(Ok(()), |ReportForm::Html| {
+        flamegraph::write_beside(&path, arguments.recording.force, arguments.progress == Form::Json)
+    });
+    concluded.and(written)
 }
 
 fn attach_all(arguments: &Arguments) -> anyhow::Result<()> {
@@ -128,14 +133,9 @@ fn attach_all(arguments: &Arguments) -> anyhow::Result<()> {
     let recorded = several::record_each(&all, &talk_of, &|| signals.reason());
     let mut ended_well = 0;
     for (talk, outcome) in recorded {
-        let path = outcome.path.clone();
-        let concluded = talk.conclude(outcome);
-        if let Some(ReportForm::Html) = arguments.report {
-            flamegraph::write_beside(&path, recording.force, false)?;
-        }
-        match concluded {
+        match conclude(arguments, &talk, outcome) {
             Ok(()) => ended_well += 1,
-            Err(error) => eprintln!("prof: {}", Plain(&failure::line(&error))),
+            Err(error) => drop(failure::tell(&error)),
         }
     }
     anyhow::ensure!(

@@ -9,7 +9,7 @@ use crate::analysis::Question;
 use crate::report::{Page, Profile, Start, StartView};
 
 /// Intervals of the history on a page.
-const INTERVALS: u16 = 256;
+pub(super) const INTERVALS: u16 = 256;
 /// What takes the place of a capture's `.prof`.
 const SUFFIX: &str = "flamegraph.html";
 

@@ -5,15 +5,13 @@ use std::io::{BufWriter, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::flamegraph::INTERVALS;
 use super::input::line_resolver;
 use crate::analysis::Question;
 use crate::capture::{self, Follower, Reader};
 use crate::explore::live::{self, Left, Own, Page};
 use crate::explore::{self, Ending};
 use crate::report::{self, Profile, Reading, Start, StartView, Watch};
-
-/// Intervals of the history on a page.
-const INTERVALS: u16 = 256;
 
 /// Watch a recording that another prof is writing.
 ///

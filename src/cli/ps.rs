@@ -121,7 +121,7 @@ pub(super) fn write_table(candidates: &[Candidate], out: &mut impl Write) -> io:
 }
 
 /// The arguments, cut; the name of a process without any.
-pub(super) fn command(candidate: &Candidate) -> String {
+fn command(candidate: &Candidate) -> String {
     let command = match candidate.command.is_empty() {
         true => format!("[{}]", candidate.name),
         false => candidate.command.join(" "),

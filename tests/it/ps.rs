@@ -130,6 +130,34 @@ fn all_of_a_name() {
     two.finish();
 }
 
+/// A page that cannot be written keeps nobody's end from being told.
+#[test]
+fn pages_of_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = uniquely_named(dir.path(), "pages").display().to_string();
+    let targets = [target(&script).ready(), target(&script).ready()];
+    let recording =
+        prof(&["attach", "--all", "--report", "html", "--cmdline", &script]).dir(dir.path()).spawn();
+    let mut pages = Vec::new();
+    for target in &targets {
+        let begun = format!("prof: recording pid {} to ", target.pid());
+        let capture = until("it is recorded", || {
+            let said = recording.stderr();
+            said.lines().find_map(|line| line.strip_prefix(&begun)).map(str::to_owned)
+        });
+        let page = format!("{}.flamegraph.html", capture.strip_suffix(".prof").expect("a capture"));
+        std::fs::write(dir.path().join(&page), "another's").expect("there is room");
+        pages.push(page);
+    }
+    recording.signal(Signal::INT);
+    let finished = recording.wait();
+    assert_eq!(finished.status.and_then(|status| status.code()), Some(FAILURE), "{finished}");
+    assert_eq!(finished.stderr.matches("prof: ended (interrupted)").count(), 2, "{finished}");
+    assert!(pages.iter().all(|page| finished.stderr.contains(&format!("{page} exists"))), "{finished}");
+    assert!(finished.stderr.contains("2 of 2 recordings went wrong"), "{finished}");
+    targets.into_iter().for_each(Target::finish);
+}
+
 /// Without a terminal nobody is asked, and nothing is taken that was not named.
 #[test]
 fn without_a_pid_the_candidates_are_listed() {
