@@ -8,8 +8,10 @@ use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_shared::row::Regs;
 use std::time::{Duration, Instant};
 
-/// Tries after which stale words are accepted, as an attacher would.
+/// Tries of each thread after which stale words are accepted, as an attacher would,
 const PATIENCE: usize = 20;
+/// and of all threads, if there are few.
+const LEAST_TRIES: usize = 100;
 
 /// A thread held stopped until dropped.
 struct Stopped(Pid);
@@ -216,5 +218,6 @@ fn tries(target: &Target) -> Vec<Try> {
         let verdict = forbidden.judge(&look, |pc| unwinder.row(pc));
         Try { verdict, time: begin.elapsed() }
     };
-    threads.iter().cycle().enumerate().take(100).map(one).collect()
+    let count = LEAST_TRIES.max(2 * PATIENCE * threads.len());
+    threads.iter().cycle().enumerate().take(count).map(one).collect()
 }
