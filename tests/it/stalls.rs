@@ -1,8 +1,9 @@
 //! How long threads of the target are stopped: by the clock of `prof`, and, as a second
 //! witness, by a thread of the target that wakes up every millisecond.
 //!
-//! Says little on a busy machine. Five attaches by default; `PROF_TEST_STALLS` says another
-//! number, and then the promise is asked for.
+//! Says little on a busy machine: `scripts/test` runs these with no other test beside them.
+//! 25 attaches by default; `PROF_TEST_STALLS` says another number, and then the promise is
+//! asked for.
 
 use crate::dsl::*;
 use crate::matrix::note;
@@ -34,7 +35,7 @@ impl std::fmt::Display for Spread {
 #[track_caller]
 fn stalls(name: &str) {
     let asked = std::env::var("PROF_TEST_STALLS").ok().and_then(|count| count.parse().ok());
-    let rounds = asked.unwrap_or(5);
+    let rounds = asked.unwrap_or(25);
     let mut target = workload(name).ready();
     let health = Health::of(name, &mut target);
     let gap = |target: &mut Target| -> u64 { target.ask("gap").parse().expect("a number") };
