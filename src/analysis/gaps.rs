@@ -1,11 +1,12 @@
 //! Stretches of time for which events are missing.
 
 use crate::model::Tick;
+use serde::{Deserialize, Serialize};
 
 const MAX: usize = 10_000;
 
 /// One stretch. What is live and older than it is an upper bound from then on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// When it began.
     pub from: Tick,
@@ -18,7 +19,8 @@ pub struct Gap {
 }
 
 /// The gaps of all threads; those that overlap are one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Gaps {
     gaps: Vec<Gap>,
 }

@@ -12,8 +12,12 @@
 //! interval. What was *allocated in a window and kept* is the `kept` that is born
 //! inside and freed behind it. Blocks that end in the interval in which they began are in
 //! neither.
+//!
+//! Where nobody knows how long it will be, intervals are short at first, and each two become
+//! one whenever there is no room for more.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::ledger::Sum;
 use super::live::{Change, Live};
@@ -21,7 +25,7 @@ use super::site::SiteId;
 use crate::model::Tick;
 
 /// Folds changes into intervals.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct History {
     start: Tick,
     width_ticks: u64,
@@ -29,6 +33,8 @@ pub struct History {
     /// The current one, and where it ends.
     interval: u16,
     interval_end: Tick,
+    /// Whether intervals get longer when there is no room for more.
+    grows: bool,
     live_bytes: u64,
     /// The largest heap of each interval up to the current one.
     heap: Vec<u64>,
@@ -40,10 +46,16 @@ pub struct History {
     held: Vec<HeldFrom>,
     kept: HashMap<Span, Sum>,
     room: usize,
+    /// Whether an entry was left out because there was no room for it.
+    is_full: bool,
 }
 
+/// There are no longer intervals for want of room than so many.
+const FEWEST_INTERVALS: u16 = 16;
+
 /// What a site held from one interval's moment on, until its next entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(SiteId, u16, u64, u64)", into = "(SiteId, u16, u64, u64)")]
 pub struct HeldFrom {
     /// Who.
     pub site: SiteId,
@@ -53,8 +65,21 @@ pub struct HeldFrom {
     pub held: Sum,
 }
 
+impl From<(SiteId, u16, u64, u64)> for HeldFrom {
+    fn from((site, interval, bytes, blocks): (SiteId, u16, u64, u64)) -> HeldFrom {
+        HeldFrom { site, interval, held: Sum { bytes, blocks } }
+    }
+}
+
+impl From<HeldFrom> for (SiteId, u16, u64, u64) {
+    fn from(HeldFrom { site, interval, held }: HeldFrom) -> Self {
+        (site, interval, held.bytes, held.blocks)
+    }
+}
+
 /// When blocks of a site began and ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(SiteId, u16, u16)", into = "(SiteId, u16, u16)")]
 pub struct Span {
     /// Who allocated them.
     pub site: SiteId,
@@ -69,8 +94,20 @@ impl Span {
     pub const NEVER: u16 = u16::MAX;
 }
 
+impl From<(SiteId, u16, u16)> for Span {
+    fn from((site, born, freed): (SiteId, u16, u16)) -> Span {
+        Span { site, born, freed }
+    }
+}
+
+impl From<Span> for (SiteId, u16, u16) {
+    fn from(Span { site, born, freed }: Span) -> Self {
+        (site, born, freed)
+    }
+}
+
 /// A recording in intervals.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intervals {
     /// The length of each in ticks.
     pub width_ticks: u64,
@@ -80,6 +117,21 @@ pub struct Intervals {
     pub held: Vec<HeldFrom>,
     /// By site, then by time.
     pub kept: Vec<(Span, Sum)>,
+}
+
+impl Intervals {
+    /// Whether all entries are of so many sites, and of intervals that there are.
+    pub fn is_sound(&self, sites: usize) -> bool {
+        let is_there = |site: SiteId, interval: u16| {
+            (site.0 as usize) < sites && usize::from(interval) < self.heap.len()
+        };
+        let is_kept = |&(Span { site, born, freed }, _): &(Span, Sum)| {
+            is_there(site, born) && (freed == Span::NEVER || is_there(site, freed))
+        };
+        self.heap.len() <= usize::from(Span::NEVER)
+            && self.held.iter().all(|step| is_there(step.site, step.interval))
+            && self.kept.iter().all(is_kept)
+    }
 }
 
 /// The state of a site.
@@ -99,10 +151,18 @@ impl History {
     /// For a recording between two moments, in at most [`Span::NEVER`] intervals.
     pub fn new(start: Tick, end: Tick, intervals: u16, room: usize) -> History {
         let length = end.0.saturating_sub(start.0).saturating_add(1);
+        let width_ticks = length.div_ceil(intervals.max(1).into());
+        History { grows: false, ..History::growing(start, width_ticks, intervals, room) }
+    }
+
+    /// For a recording of any length: in at most so many intervals, an even number, of
+    /// `width_ticks` at first.
+    pub fn growing(start: Tick, width_ticks: u64, intervals: u16, room: usize) -> History {
         History {
             start,
-            width_ticks: length.div_ceil(intervals.max(1).into()).max(1),
+            width_ticks: width_ticks.max(1),
             intervals: intervals.max(1),
+            grows: true,
             interval: 0,
             interval_end: Tick(0),
             live_bytes: 0,
@@ -113,34 +173,97 @@ impl History {
             held: Vec::new(),
             kept: HashMap::new(),
             room,
+            is_full: false,
         }
     }
 
-    /// The interval of a moment. What comes late counts in the current one.
+    /// Moves on to the interval of a moment, with what is live. What comes late counts in
+    /// the current one.
     #[inline]
-    pub fn advance(&mut self, at: Tick) -> u16 {
+    pub fn advance(&mut self, at: Tick, live: &mut Live) {
         if at >= self.interval_end {
-            self.move_on(at);
+            self.move_on(at, live);
         }
-        self.interval
     }
 
     #[cold]
-    fn move_on(&mut self, at: Tick) {
-        let interval = at.0.saturating_sub(self.start.0) / self.width_ticks;
-        let interval = interval.min(u64::from(self.intervals) - 1) as u16;
-        while self.interval < interval {
-            self.last_generations.push(self.generation);
-            self.interval += 1;
-            self.generation += 1;
-            self.heap.push(self.live_bytes);
+    fn move_on(&mut self, at: Tick, live: &mut Live) {
+        while self.grows && self.number(at) >= u64::from(self.intervals) {
+            self.begin(self.intervals);
+            self.halve(live);
         }
+        self.begin(self.number(at).min(u64::from(self.intervals) - 1) as u16);
+        let is_even = self.interval.is_multiple_of(2) && self.interval >= FEWEST_INTERVALS;
+        if self.grows && is_even && self.entries() > self.room / 2 {
+            self.halve(live);
+        }
+        live.set_interval(self.interval);
         self.interval_end = match self.interval + 1 == self.intervals {
             true => Tick(u64::MAX),
             false => Tick(
                 self.start.0.saturating_add(self.width_ticks.saturating_mul(u64::from(self.interval) + 1)),
             ),
         };
+    }
+
+    fn number(&self, at: Tick) -> u64 {
+        at.0.saturating_sub(self.start.0) / self.width_ticks
+    }
+
+    /// Moves on to an interval in which nothing has happened yet.
+    fn begin(&mut self, interval: u16) {
+        while self.interval < interval {
+            self.last_generations.push(self.generation);
+            self.interval += 1;
+            self.generation += 1;
+            self.heap.push(self.live_bytes);
+        }
+    }
+
+    /// Makes one of each two intervals before the current one, which is even and has just
+    /// begun.
+    fn halve(&mut self, live: &mut Live) {
+        self.close_all(self.interval);
+        let pairs = self.heap[..usize::from(self.interval)].as_chunks::<2>().0;
+        let later_is_larger: Vec<bool> = pairs.iter().map(|[earlier, later]| later >= earlier).collect();
+        self.heap = pairs.iter().map(|pair| pair[0].max(pair[1])).chain([self.live_bytes]).collect();
+        self.last_generations = self.last_generations.iter().copied().skip(1).step_by(2).collect();
+        self.merge_held(&later_is_larger);
+        for (Span { site, born, freed }, sum) in std::mem::take(&mut self.kept) {
+            if born / 2 < freed / 2 {
+                self.kept.entry(Span { site, born: born / 2, freed: freed / 2 }).or_default().add(sum);
+            }
+        }
+        live.halve_intervals();
+        self.interval /= 2;
+        self.width_ticks = self.width_ticks.saturating_mul(2);
+    }
+
+    /// Of two intervals the moment of the one with the larger heap counts.
+    fn merge_held(&mut self, later_is_larger: &[bool]) {
+        self.held.sort_unstable_by_key(|step| (step.site, step.interval));
+        let mut merged: Vec<HeldFrom> = Vec::new();
+        for step in std::mem::take(&mut self.held) {
+            let pair = step.interval / 2;
+            // A step after the moment of its pair is seen at that of the next.
+            let is_seen = step.interval.is_multiple_of(2) || later_is_larger[usize::from(pair)];
+            let step = HeldFrom { interval: if is_seen { pair } else { pair + 1 }, ..step };
+            if usize::from(step.interval) >= later_is_larger.len() {
+                continue;
+            }
+            match merged.last_mut() {
+                Some(last) if (last.site, last.interval) == (step.site, step.interval) => *last = step,
+                _ => merged.push(step),
+            }
+        }
+        merged.dedup_by(|later, earlier| (later.site, later.held) == (earlier.site, earlier.held));
+        self.held = merged;
+        for held in &mut self.sites {
+            (held.interval, held.told) = (self.interval / 2, Sum::default());
+        }
+        for step in &self.held {
+            self.sites[step.site.0 as usize].told = step.held;
+        }
     }
 
     /// Takes a change at the moment to which it was advanced.
@@ -162,7 +285,7 @@ impl History {
                 live.bytes = live.bytes.saturating_sub(bytes);
                 live.blocks = live.blocks.saturating_add_signed(blocks);
                 self.live_bytes = self.live_bytes.saturating_sub(bytes);
-                if birth.interval < self.interval && !self.is_full() {
+                if birth.interval < self.interval && self.has_room() {
                     let span = Span { site, born: birth.interval, freed: self.interval };
                     let ended = Sum { bytes, blocks: u64::from(blocks < 0) };
                     self.kept.entry(span).or_default().add(ended);
@@ -175,17 +298,22 @@ impl History {
     /// Whether there are more entries than there is room for: then no more are kept, and
     /// it is of no use. Fewer intervals have fewer.
     pub fn is_full(&self) -> bool {
-        self.held.len() + self.kept.len() > self.room
+        self.is_full
     }
 
-    /// After the last event, with what is live then.
+    fn entries(&self) -> usize {
+        self.held.len() + self.kept.len()
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.is_full |= self.entries() > self.room;
+        !self.is_full
+    }
+
+    /// After the last event and an advance to the end, with what is live then.
     pub fn finish(mut self, live: &Live) -> Intervals {
-        let last = Tick(self.start.0.saturating_add(self.width_ticks.saturating_mul(self.intervals.into())));
-        self.advance(last);
         self.last_generations.push(self.generation);
-        for site in 0..self.sites.len() as u32 {
-            self.close(SiteId(site), self.intervals);
-        }
+        self.close_all(self.interval + 1);
         for (site, bytes, birth) in live.births() {
             let span = Span { site, born: birth.interval, freed: Span::NEVER };
             self.kept.entry(span).or_default().add(Sum { bytes, blocks: 1 });
@@ -215,16 +343,24 @@ impl History {
         held
     }
 
+    fn close_all(&mut self, until: u16) {
+        for site in 0..self.sites.len() {
+            if self.sites[site].interval < until {
+                self.close(SiteId(site as u32), until);
+            }
+        }
+    }
+
     /// Writes down what a site held at the moments of the intervals before `until`.
     #[cold]
     fn close(&mut self, site: SiteId, until: u16) {
-        let is_full = self.is_full();
+        let has_room = self.has_room();
         let held = &mut self.sites[site.0 as usize];
         let last_generation = self.last_generations[usize::from(held.interval)];
         // After its last change nothing can have changed what it holds.
         let at_moment = if held.generation < last_generation { held.live } else { held.at_moment };
         let mut tell = |interval: u16, sum: Sum| {
-            if held.told != sum && !is_full {
+            if held.told != sum && has_room {
                 held.told = sum;
                 self.held.push(HeldFrom { site, interval, held: sum });
             }
@@ -247,13 +383,18 @@ mod tests {
     const WIDTH: u64 = 10;
 
     fn fold(events: &[Event]) -> Intervals {
+        let history = History::new(Tick(0), Tick(u64::from(INTERVALS) * WIDTH - 1), INTERVALS, 1000);
+        fold_into(history, events, Tick(u64::MAX))
+    }
+
+    fn fold_into(mut history: History, events: &[Event], end: Tick) -> Intervals {
         let mut live = Live::new(4096);
-        let mut history = History::new(Tick(0), Tick(u64::from(INTERVALS) * WIDTH - 1), INTERVALS, 1000);
         for event in events {
-            live.set_interval(history.advance(event.at));
+            history.advance(event.at, &mut live);
             live.add(event, |change| history.add(change));
         }
         assert!(!history.is_full());
+        history.advance(end, &mut live);
         history.finish(&live)
     }
 
@@ -307,7 +448,7 @@ mod tests {
         let mut live = Live::new(4096);
         let mut history = History::new(Tick(0), Tick(999), 100, 5);
         for at in 0..1000 {
-            live.set_interval(history.advance(Tick(at)));
+            history.advance(Tick(at), &mut live);
             let event = if at % 20 < 10 {
                 malloc(at, at as u32 % 7, at % 10 * 16 + 16, 1)
             } else {
@@ -321,9 +462,12 @@ mod tests {
 
     #[test]
     fn any_moment_will_do() {
-        let mut history = History::new(Tick(100), Tick(50), 4, 10);
-        for at in [0, u64::MAX, 7] {
-            assert!(history.advance(Tick(at)) < 4);
+        let fixed = History::new(Tick(100), Tick(50), 4, 10);
+        for mut history in [fixed, History::growing(Tick(100), 1, 4, 10)] {
+            for at in [0, u64::MAX, 7] {
+                history.advance(Tick(at), &mut Live::new(4096));
+                assert!(history.interval < 4);
+            }
         }
     }
 
@@ -333,7 +477,47 @@ mod tests {
         of.next_back().map_or(0, |entry| entry.held.bytes)
     }
 
+    /// Without a room for all of it, the same in fewer intervals.
+    #[test]
+    fn a_history_that_grows_makes_room() {
+        let mut live = Live::new(4096);
+        let mut history = History::growing(Tick(0), 1, 1024, 400);
+        for at in 0..1000 {
+            history.advance(Tick(at), &mut live);
+            live.add(&malloc(at, 1, 16 * at, 1), |change| history.add(change));
+        }
+        assert!(!history.is_full());
+        let intervals = history.finish(&live);
+        assert_eq!((intervals.width_ticks, intervals.heap.len()), (8, 125));
+        assert_eq!(intervals.heap[124], 1000);
+        assert_eq!(kept(&intervals)[124], (0, 124, Span::NEVER, 8));
+    }
+
     proptest! {
+        #[test]
+        fn growing_is_as_if_the_end_had_been_known(
+            steps in prop::collection::vec((0u64..40, 1u32..4, 0u64..6, 1u64..9), 0..80)
+        ) {
+            let (mut at, mut is_taken, mut events) = (0, [false; 6], Vec::new());
+            for (pause, stack, slot, size) in steps {
+                at += pause;
+                let taken = &mut is_taken[slot as usize];
+                *taken = !*taken;
+                let addr = 16 * (slot + 1);
+                events.push(if *taken { malloc(at, stack, addr, size) } else { free(at, addr) });
+            }
+            let grown = fold_into(History::growing(Tick(0), WIDTH, INTERVALS, 1000), &events, Tick(at));
+            let end = Tick(grown.width_ticks * u64::from(INTERVALS) - 1);
+            let known = fold_into(History::new(Tick(0), end, INTERVALS, 1000), &events, Tick(u64::MAX));
+            let count = grown.heap.len();
+            prop_assert!(count <= usize::from(INTERVALS) && grown.width_ticks == known.width_ticks);
+            prop_assert_eq!(&grown.heap, &known.heap[..count]);
+            prop_assert_eq!(kept(&grown), kept(&known));
+            for (site, interval) in (0..4).flat_map(|site| (0..count as u16).map(move |of| (site, of))) {
+                prop_assert_eq!(held_at(&grown, site, interval), held_at(&known, site, interval));
+            }
+        }
+
         #[test]
         fn every_window_is_as_if_replayed(
             steps in prop::collection::vec((0u64..4, 1u32..4, 0u64..6, 1u64..9), 0..80)

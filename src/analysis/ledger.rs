@@ -9,14 +9,14 @@
 //!
 //! Where the maximum is reached more than once, the last time counts.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::live::Change;
 use super::site::SiteId;
 use crate::model::Tick;
 
 /// Bytes, and the blocks and mappings that they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum {
     /// Bytes.
     pub bytes: u64,

@@ -157,6 +157,12 @@ impl Live {
         self.interval = interval;
     }
 
+    /// Makes one of each two intervals.
+    pub fn halve_intervals(&mut self) {
+        self.blocks.values_mut().for_each(Block::halve_interval);
+        self.mappings.pieces_mut().for_each(|piece| piece.birth.interval /= 2);
+    }
+
     /// [`Live::young`] tells what is allocated from now on.
     pub fn begin_era(&mut self, era: Era) {
         let number = &mut self.eras[era as usize];
@@ -341,6 +347,11 @@ impl Block {
     fn new(size: u64, site: SiteId, birth: Birth) -> Block {
         let size = size.min((1 << Self::SIZE_BITS) - 1);
         Block { size_interval: u64::from(birth.interval) << Self::SIZE_BITS | size, site, order: birth.order }
+    }
+
+    fn halve_interval(&mut self) {
+        let Birth { interval, .. } = self.birth();
+        self.size_interval = u64::from(interval / 2) << Self::SIZE_BITS | self.size();
     }
 
     #[inline]

@@ -7,15 +7,19 @@
 //!    │        │         └───► Timeline  live bytes over time
 //!    │        └─────────────► Occupancy where it lies, at a few moments
 //!    └────► Sizes, counts by kind, gaps
+//!
+//!  all of it: Fold ─► Aggregate, what reports are made of
 //! ```
 //!
 //! Memory grows with what is live and with distinct stacks, never with the
 //! number of events.
 
+mod fold;
 mod gaps;
 mod history;
 mod ledger;
 mod live;
+mod looks;
 mod near;
 mod occupancy;
 mod ranges;
@@ -23,6 +27,7 @@ mod site;
 mod sizes;
 mod stats;
 mod timeline;
+mod totals;
 
 #[cfg(test)]
 mod lifetime_tests;
@@ -31,13 +36,14 @@ mod notation;
 #[cfg(test)]
 mod peak_tests;
 
-pub use gaps::{Gap, Gaps};
+pub use fold::{Aggregate, Fold};
+pub use gaps::Gap;
 pub use history::{HeldFrom, History, Intervals, Span};
 pub use ledger::{Figures, Ledger, Sum};
 pub use live::{Birth, Change, Era, Live};
-pub use occupancy::{Extent, Occupancy, Occupied};
-pub use ranges::{Piece, Ranges};
+pub use looks::Looks;
+pub use occupancy::{Extent, Occupied};
 pub use site::{Site, SiteId, Sites};
-pub use sizes::{Bin, Sizes};
-pub use stats::{Question, Stats};
-pub use timeline::Timeline;
+pub use sizes::Bin;
+pub use stats::Question;
+pub use totals::Totals;

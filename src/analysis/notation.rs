@@ -58,7 +58,7 @@ pub fn fold(recording: &str, temporary_within: u32) -> Folded {
         at += 1;
     }
     stats.finish();
-    let intervals = stats.take_history().expect("there is room");
+    let intervals = stats.history(Tick(u64::MAX)).expect("there is room");
     Folded { stats, intervals }
 }
 
@@ -66,7 +66,7 @@ impl Folded {
     /// The figures of every site that has any.
     pub fn sites(&self, pick: fn(&Figures) -> Sum) -> String {
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-        for (site, figures) in self.stats.figures() {
+        for (site, figures) in self.stats.totals().sites {
             sums.entry(name(site.thread.0, site.stack.0)).or_default().add(pick(&figures));
         }
         written(sums)

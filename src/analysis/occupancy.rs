@@ -8,12 +8,14 @@
 
 use super::live::Live;
 use crate::model::Tick;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// A part of the address space: first address and bytes.
 pub type Extent = (u64, u64);
 
 /// Bytes of live blocks and mappings at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occupied {
     /// In each extent.
     pub inside: Vec<u64>,
@@ -24,37 +26,48 @@ pub struct Occupied {
 /// Looks at what is live as moments pass.
 #[derive(Clone, Debug, Default)]
 pub struct Occupancy {
-    /// The latest first.
-    ahead: Vec<(Tick, Vec<Extent>)>,
+    ahead: VecDeque<(Tick, Vec<Extent>)>,
     passed: Vec<Occupied>,
 }
 
 impl Occupancy {
-    /// For moments in ascending order, each with disjoint extents in ascending order.
-    pub fn new(mut moments: Vec<(Tick, Vec<Extent>)>) -> Occupancy {
-        moments.reverse();
-        Occupancy { ahead: moments, passed: Vec::new() }
+    /// Looks at a moment not before those known already, with disjoint extents in ascending
+    /// order.
+    pub fn look_at(&mut self, moment: Tick, extents: Vec<Extent>) {
+        self.ahead.push_back((moment, extents));
     }
 
     /// To be told of each event before it is folded into `live`.
     #[inline]
     pub fn before(&mut self, event_at: Tick, live: &Live) {
-        while self.ahead.last().is_some_and(|(moment, _)| *moment < event_at) {
+        while self.ahead.front().is_some_and(|(moment, _)| *moment < event_at) {
             self.pass(live);
         }
     }
 
-    /// After the last event: what was live at each moment.
-    pub fn finish(mut self, live: &Live) -> Vec<Occupied> {
+    /// After the last event.
+    pub fn finish(&mut self, live: &Live) {
         while !self.ahead.is_empty() {
             self.pass(live);
         }
-        self.passed
+    }
+
+    /// What was live at the first and at the last moment. Before there is a second one, it is
+    /// now, and nothing is said of extents: they are compared with each other only.
+    pub fn ends(&self, live: &Live) -> Vec<Occupied> {
+        match &self.passed[..] {
+            [] => Vec::new(),
+            [then] => {
+                let bytes = then.inside.iter().fold(then.outside, |sum, &bytes| sum.saturating_add(bytes));
+                vec![Occupied { inside: Vec::new(), outside: bytes }, Occupied::by(live, &[])]
+            }
+            [first, .., last] => vec![first.clone(), last.clone()],
+        }
     }
 
     #[cold]
     fn pass(&mut self, live: &Live) {
-        if let Some((_, extents)) = self.ahead.pop() {
+        if let Some((_, extents)) = self.ahead.pop_front() {
             self.passed.push(Occupied::by(live, &extents));
         }
     }
@@ -107,7 +120,9 @@ mod tests {
     #[test]
     fn what_is_live_is_divided_up() {
         let extents = vec![(100, 50), (200, 10), (u64::MAX - 5, 100)];
-        let mut occupancy = Occupancy::new(vec![(Tick(5), extents.clone()), (Tick(9), extents)]);
+        let mut occupancy = Occupancy::default();
+        occupancy.look_at(Tick(5), extents.clone());
+        occupancy.look_at(Tick(9), extents);
         let mut live = Live::new(4096);
         let malloc = |addr, size| What::Alloc { kind: Kind::Malloc, addr: Addr(addr), size };
         for (at, what) in [
@@ -119,7 +134,8 @@ mod tests {
         ] {
             add(&mut live, &mut occupancy, event(at, what));
         }
-        let found = occupancy.finish(&live);
+        occupancy.finish(&live);
+        let found = occupancy.ends(&live);
         assert_eq!(found[0], Occupied { inside: vec![10 + 10, 5, 0], outside: 10 + 50 });
         assert_eq!(found[1], Occupied { inside: vec![10, 5, 3], outside: 50 });
     }
@@ -127,9 +143,27 @@ mod tests {
     #[test]
     fn mappings_count_in_whole_pages() {
         let mut live = Live::new(4096);
-        let mut occupancy = Occupancy::new(vec![(Tick(100), vec![(0x2000, 0x1000)])]);
+        let mut occupancy = Occupancy::default();
+        (0..2).for_each(|_| occupancy.look_at(Tick(100), vec![(0x2000, 0x1000)]));
         let map = What::Alloc { kind: Kind::Mmap, addr: Addr(0x1000), size: 0x1001 };
         add(&mut live, &mut occupancy, event(1, map));
-        assert_eq!(occupancy.finish(&live), [Occupied { inside: vec![0x1000], outside: 0x1000 }]);
+        occupancy.finish(&live);
+        let expected = Occupied { inside: vec![0x1000], outside: 0x1000 };
+        assert_eq!(occupancy.ends(&live), [expected.clone(), expected]);
+    }
+
+    /// As in a recording that goes on.
+    #[test]
+    fn one_moment_is_compared_with_now() {
+        let mut live = Live::new(4096);
+        let mut occupancy = Occupancy::default();
+        assert_eq!(occupancy.ends(&live), []);
+        occupancy.look_at(Tick(5), vec![(0, 4)]);
+        let malloc = |addr, size| What::Alloc { kind: Kind::Malloc, addr: Addr(addr), size };
+        [(1, malloc(1, 10)), (9, malloc(20, 7))]
+            .into_iter()
+            .for_each(|(at, what)| add(&mut live, &mut occupancy, event(at, what)));
+        let outside = |outside| Occupied { inside: Vec::new(), outside };
+        assert_eq!(occupancy.ends(&live), [outside(10), outside(17)]);
     }
 }

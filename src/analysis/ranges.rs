@@ -57,6 +57,11 @@ impl Ranges {
         }
     }
 
+    /// All of them, to be told something new.
+    pub fn pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        self.pieces.values_mut()
+    }
+
     /// The ranges, lowest first.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Piece)> {
         self.pieces.iter().map(|(&start, piece)| (start, piece))

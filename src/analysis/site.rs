@@ -1,6 +1,7 @@
 //! Who allocates, each stored once.
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 
 use crate::model::{Kind, StackId, ThreadSerial};
@@ -17,7 +18,7 @@ pub struct Site {
 }
 
 /// A site interned in [`Sites`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SiteId(pub u32);
 
 /// The number of a thread among those that have a site.

@@ -8,7 +8,8 @@ use super::live::{Era, Live};
 use super::site::Site;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
-use crate::model::{Effect, Event, KIND_END, Kind, Metadata, ProcessId, Tick, What};
+use super::totals::Totals;
+use crate::model::{Event, KIND_END, Kind, Metadata, ProcessId, Tick, What};
 
 /// What is asked of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Stats {
         }
         let (ledger, mut history) = (&mut self.ledger, self.history.as_mut());
         if let Some(history) = &mut history {
-            self.live.set_interval(history.advance(event.at));
+            history.advance(event.at, &mut self.live);
         }
         self.live.add(event, |change| {
             ledger.add(event.at, change);
@@ -134,39 +135,30 @@ impl Stats {
         }
     }
 
-    /// Calls recorded.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// The latest moment seen.
-    pub fn latest(&self) -> Tick {
-        self.latest
-    }
-
-    /// Calls that made heap memory. Thread stacks are only in [`Stats::counts`].
-    pub fn allocations(&self) -> u64 {
-        self.ledger.made().blocks
-    }
-
-    /// Bytes asked for by them.
-    pub fn bytes(&self) -> u64 {
-        self.ledger.made().bytes
-    }
-
-    /// Calls that only gave memory back.
-    pub fn deallocations(&self) -> u64 {
-        let gives_back = |kind: Kind| matches!(kind.effect(), Effect::Frees | Effect::Unmaps);
-        self.counts().filter(|(kind, _)| gives_back(*kind)).map(|(_, count)| count).sum()
-    }
-
-    /// Calls of each kind that was recorded.
-    pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize])).filter(|(_, count)| *count > 0)
+    /// The figures as of now.
+    pub fn totals(&self) -> Totals {
+        let (peak_bytes, peak_at) = self.ledger.peak();
+        let counts = Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize]));
+        Totals {
+            events: self.events,
+            latest: self.latest,
+            made: self.ledger.made(),
+            live: self.ledger.live(),
+            peak_bytes,
+            peak_at,
+            stack_bytes: self.ledger.stack_bytes(),
+            unmatched_frees: self.live.unmatched_frees(),
+            lost_frees: self.live.lost_frees(),
+            counts: counts.filter(|(_, count)| *count > 0).collect(),
+            sizes: self.sizes.clone(),
+            timeline: self.timeline.clone(),
+            gaps: self.gaps.clone(),
+            sites: self.figures(),
+        }
     }
 
     /// What each site did.
-    pub fn figures(&self) -> Vec<(Site, Figures)> {
+    fn figures(&self) -> Vec<(Site, Figures)> {
         let mut all: Vec<Figures> = self.ledger.figures().map(|(_, figures)| figures).collect();
         for (figures, &before) in all.iter_mut().zip(&self.before) {
             figures.before = before;
@@ -181,11 +173,12 @@ impl Stats {
         self.live.sites().all().map(|(_, site)| site).zip(all).collect()
     }
 
-    /// The recording in intervals, with their length in ticks; `None` if there was no
-    /// room for them.
-    pub fn take_history(&mut self) -> Option<super::Intervals> {
-        let history = self.history.take().filter(|history| !history.is_full())?;
-        Some(history.finish(&self.live))
+    /// The recording in intervals up to a moment, with their length in ticks; `None` if there
+    /// was no room for them.
+    pub fn history(&mut self, now: Tick) -> Option<super::Intervals> {
+        let history = self.history.as_mut()?;
+        history.advance(now, &mut self.live);
+        (!history.is_full()).then(|| history.clone().finish(&self.live))
     }
 
     /// Whether the history has more entries than there is room for.
@@ -265,11 +258,14 @@ mod tests {
         ]) {
             stats.add(&event(at, what));
         }
-        let counts: Vec<_> = stats.counts().collect();
-        assert_eq!(counts, [(Kind::Malloc, 1), (Kind::Realloc, 1), (Kind::Free, 1)]);
-        assert_eq!((stats.events(), stats.allocations(), stats.bytes()), (3, 2, 40));
-        assert_eq!((stats.ledger.peak(), stats.ledger.live().bytes), ((30, Tick(3)), 0));
-        assert_eq!(stats.gaps.totals(), (2, 1));
+        let totals = stats.totals();
+        assert_eq!(totals.counts, [(Kind::Malloc, 1), (Kind::Realloc, 1), (Kind::Free, 1)]);
+        assert_eq!(
+            (totals.events, totals.made, totals.deallocations()),
+            (3, Sum { bytes: 40, blocks: 2 }, 1)
+        );
+        assert_eq!((totals.peak_bytes, totals.peak_at, totals.live.bytes), (30, Tick(3), 0));
+        assert_eq!(totals.gaps.totals(), (2, 1));
     }
 
     fn malloc(at: u64, addr: u64, size: u64) -> Event {

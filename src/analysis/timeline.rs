@@ -2,17 +2,51 @@
 //! whose width doubles as time goes on.
 
 use crate::model::Tick;
+use serde::{Deserialize, Serialize};
 
 const INTERVALS: usize = 1024;
 
 /// The most of something in each interval since the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Kept", into = "Kept")]
 pub struct Timeline {
     start: Tick,
     /// An interval is 2 to this many ticks.
     width_bits: u32,
     most: Vec<u64>,
     latest: u64,
+}
+
+/// As it stands in a file.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    start: Tick,
+    width_bits: u32,
+    most: Vec<u64>,
+}
+
+impl From<Timeline> for Kept {
+    fn from(Timeline { start, width_bits, most, .. }: Timeline) -> Kept {
+        Kept { start, width_bits, most }
+    }
+}
+
+impl TryFrom<Kept> for Timeline {
+    type Error = &'static str;
+
+    fn try_from(Kept { start, width_bits, most }: Kept) -> Result<Timeline, &'static str> {
+        let latest = *most.last().ok_or("no intervals")?;
+        match width_bits < u64::BITS && most.len() <= INTERVALS {
+            true => Ok(Timeline { start, width_bits, most, latest }),
+            false => Err("too long intervals, or too many"),
+        }
+    }
+}
+
+impl Default for Timeline {
+    fn default() -> Timeline {
+        Timeline::new(Tick(0))
+    }
 }
 
 impl Timeline {

@@ -136,6 +136,11 @@ impl<'a> Events<'a> {
         &self.stacks
     }
 
+    /// The same, once no more events are wanted.
+    pub fn into_stacks(self) -> Stacks {
+        self.stacks
+    }
+
     /// The part of the capture that has been read, from 0 to 1.
     pub fn progress(&self) -> f64 {
         self.read as f64 / self.blocks.length().max(1) as f64

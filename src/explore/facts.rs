@@ -22,7 +22,7 @@ impl Facts {
         let (metadata, completeness) = (profile.metadata, &profile.completeness);
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let command = Plain(&metadata.command_line.join(" ")).to_string();
-        let (peak, _) = profile.stats.ledger.peak();
+        let peak = profile.totals.peak_bytes;
         let mut more = vec![
             ("Command", command.clone()),
             ("Process", format!("pid {}, Python {}", metadata.pid, Plain(&metadata.python.version))),

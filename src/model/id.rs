@@ -1,18 +1,19 @@
 //! Numbers that must not be mixed up.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A thread within a recording; never reused, unlike its [`Tid`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ThreadSerial(pub u32);
 
 /// A process of a recording: 0 the one that it began with, others as they were forked.
 /// Never reused, unlike pids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProcessId(pub u32);
 
 /// The kernel's id of a thread, in the target's pid namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tid(pub u32);
 
 /// A code object within a recording; never reused.
@@ -20,7 +21,7 @@ pub struct Tid(pub u32);
 pub struct CodeId(pub u32);
 
 /// A stack interned in a [`Stacks`](super::Stacks).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StackId(pub u32);
 
 /// One handing-out of a ring chunk to a thread; grows with time, never reused.
@@ -28,7 +29,7 @@ pub struct StackId(pub u32);
 pub struct ChunkSerial(pub u64);
 
 /// A moment in the target: its cycle counter, shifted right by [`Clock::shift`](super::Clock::shift).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tick(pub u64);
 
 /// An address in the target. That of a forked child's memory has the process in its upper

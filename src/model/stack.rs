@@ -8,6 +8,7 @@
 //! Nodes are hash-consed: equal stacks have equal ids. Parents come before children.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 
 use super::{CodeId, StackId};
@@ -28,7 +29,8 @@ struct Node {
 }
 
 /// The interner.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Kept>", into = "Vec<Kept>")]
 pub struct Stacks {
     nodes: Vec<Node>,
     index: HashTable<u32>,
@@ -45,6 +47,32 @@ impl Default for Stacks {
             hasher: DefaultHashBuilder::default(),
             refused: 0,
         }
+    }
+}
+
+/// A stack as it stands in a file, in the order of the ids from 1 on: parent, code object,
+/// offset.
+type Kept = (u32, u32, i32);
+
+impl From<Stacks> for Vec<Kept> {
+    fn from(stacks: Stacks) -> Vec<Kept> {
+        let kept = |Node { parent, frame }: &Node| (parent.0, frame.code.0, frame.offset);
+        stacks.nodes[1..].iter().map(kept).collect()
+    }
+}
+
+impl TryFrom<Vec<Kept>> for Stacks {
+    type Error = &'static str;
+
+    fn try_from(kept: Vec<Kept>) -> Result<Stacks, &'static str> {
+        let mut stacks = Stacks::new();
+        for (parent, code, offset) in kept {
+            let id = stacks.len();
+            let frame = Frame { code: CodeId(code), offset };
+            let is_next = (parent as usize) < id && stacks.push(StackId(parent), frame).0 as usize == id;
+            is_next.then_some(()).ok_or("stacks are in disorder")?;
+        }
+        Ok(stacks)
     }
 }
 

@@ -6,16 +6,14 @@ use hashbrown::HashMap;
 use super::merged::Merged;
 use super::place::{LineResolver, Place, Places};
 use super::processes::Processes;
-use super::resident::{self, ResidentReport};
+use super::resident::ResidentReport;
 use super::threads::Threads;
 use super::view::View;
-use crate::analysis::{Figures, Gap, History, Intervals, Question, Site, Stats, Sum};
-use crate::capture::Reader;
-use crate::model::{
-    EndReason, Event, Kind, Losses, Metadata, Note, ProcessId, ProcessLife, RssSample, StackId, ThreadSerial,
-    Tick, Tid, What,
+use crate::analysis::{
+    Aggregate, Figures, Fold, Gap, History, Intervals, Looks, Question, Site, Sum, Totals,
 };
-use std::collections::VecDeque;
+use crate::capture::Reader;
+use crate::model::{EndReason, Kind, Losses, Metadata, Note, RssSample, StackId, ThreadSerial, Tick};
 
 /// Entries of a history, about 50 MB. With more of them it gets coarser.
 const HISTORY_ROOM: usize = 1 << 20;
@@ -47,7 +45,7 @@ pub struct Profile<'a> {
     /// The processes; only one if no fork was followed.
     pub processes: Processes,
     /// The figures.
-    pub stats: Stats,
+    pub totals: Totals,
     /// The stacks of the rows.
     pub stacks: Merged<'a>,
     /// Who allocated what. Rows differ in stack, thread or kind.
@@ -111,57 +109,46 @@ impl<'a> Profile<'a> {
 
     /// Reads a capture.
     pub fn read(reader: &'a Reader, lines: LineResolver<'a>, mut reading: Reading<'_>) -> Profile<'a> {
-        let metadata = reader.metadata();
-        let mut threads = Threads::new(reader.threads(), reader.processes());
-        let mut occupancy = resident::occupancy(reader.rss(), &metadata.clock);
-        let mut stats = Stats::new(metadata, reading.question);
-        if reading.intervals > 0 && reading.question.window.is_none() {
-            stats = stats.with_history(history(reader, reading.intervals));
-        }
-        let mut endings = Endings::new(reader, reading.question.process);
-        let mut events = reader.events();
-        events.for_each_batch(|batch| {
-            for event in &batch.events {
-                if reading.question.process.is_some_and(|process| process != event.process) {
-                    continue;
-                }
-                endings.until(event.at, |ending| stats.add(ending));
-                occupancy.before(event.at, &stats.live);
-                threads.saw(event);
-                stats.add(event);
+        let aggregate = loop {
+            match fold(reader, &mut reading) {
+                Some(aggregate) => break aggregate,
+                None => reading.intervals = fewer(reading.intervals),
             }
-            (reading.progress)(batch.progress);
-        });
-        endings.until(Tick(u64::MAX), |ending| stats.add(ending));
-        stats.finish();
-        if stats.is_history_full() {
-            let fewer = reading.intervals / 2;
-            reading.intervals = if fewer < FEWEST_INTERVALS { 0 } else { fewer };
-            return Profile::read(reader, lines, reading);
-        }
+        };
+        Profile::of(reader, lines, reading.question, aggregate)
+    }
+
+    fn of(
+        reader: &'a Reader,
+        lines: LineResolver<'a>,
+        question: Question,
+        aggregate: Aggregate,
+    ) -> Profile<'a> {
+        let metadata = reader.metadata();
+        let Aggregate { totals, threads: met, .. } = aggregate;
+        let mut threads = Threads::new(reader.threads(), reader.processes());
+        met.into_iter().for_each(|(thread, tid, process)| threads.met(thread, tid, process));
         let mut places = Places::new(reader, lines);
-        let stacks = Merged::new(events.stacks(), &mut places);
-        let resident = ResidentReport::new(reader.rss(), &occupancy.finish(&stats.live));
-        let history = stats.take_history();
-        let (rows, row_of_site) = rows(stats.figures(), &stacks);
-        let mut arena_bytes = HashMap::new();
-        for (stack, bytes) in resident.arena_bytes(stats.live.mappings(), stats.live.sites()) {
-            *arena_bytes.entry(stacks.of(stack)).or_default() += bytes;
+        let stacks = Merged::new(&aggregate.stacks, &mut places);
+        let (rows, row_of_site) = rows(&totals.sites, &stacks);
+        let mut arena_bytes: HashMap<StackId, u64> = HashMap::new();
+        for (stack, bytes) in aggregate.arena_bytes {
+            let sum = arena_bytes.entry(stacks.of(stack)).or_default();
+            *sum = sum.saturating_add(bytes);
         }
-        let damaged_chunks = events.damaged_chunks();
         Profile {
             metadata,
-            temporary_within: reading.question.temporary_within,
+            temporary_within: question.temporary_within,
             notes: reader.notes(),
             samples: reader.rss(),
             processes: Processes::new(metadata, reader.processes()),
             threads,
-            completeness: completeness(reader, &stats, damaged_chunks, places.unresolved()),
-            stats,
+            completeness: completeness(reader, &totals, aggregate.damaged_chunks, places.unresolved()),
+            resident: ResidentReport::new(reader.rss(), &aggregate.occupied),
+            totals,
             stacks,
             rows,
-            history,
-            resident,
+            history: aggregate.history,
             row_of_site,
             arena_bytes,
         }
@@ -187,7 +174,7 @@ impl<'a> Profile<'a> {
 
     /// Stretches of time for which events are missing.
     pub fn gaps(&self) -> &[Gap] {
-        self.stats.gaps.all()
+        self.totals.gaps.all()
     }
 
     /// Nanoseconds since the start of the recording.
@@ -196,33 +183,36 @@ impl<'a> Profile<'a> {
     }
 }
 
-/// The ends of forked processes, at which all their memory goes. Where one process is asked
-/// for its end is that of its recording, as it is for the first one.
-struct Endings(VecDeque<Event>);
+/// So many intervals have fewer entries; 0 for none.
+fn fewer(intervals: u16) -> u16 {
+    if intervals / 2 < FEWEST_INTERVALS { 0 } else { intervals / 2 }
+}
 
-impl Endings {
-    fn new(reader: &Reader, only: Option<ProcessId>) -> Endings {
-        let ended = reader.processes().filter(|life| only.is_none() && life.ended_tick > 0);
-        let event = |life: &ProcessLife| Event {
-            at: Tick(life.ended_tick),
-            process: ProcessId(life.number),
-            thread: ThreadSerial::default(),
-            tid: Tid::default(),
-            stack: StackId::EMPTY,
-            what: What::ProcessEnd,
-        };
-        let mut endings: Vec<Event> = ended.map(event).collect();
-        endings.sort_by_key(|ending| ending.at);
-        Endings(endings.into())
+/// What became of the events of a capture; `None` if its history has too many entries.
+fn fold(reader: &Reader, reading: &mut Reading<'_>) -> Option<Aggregate> {
+    let metadata = reader.metadata();
+    let mut fold = Fold::new(metadata, reading.question);
+    if reading.intervals > 0 && reading.question.window.is_none() {
+        fold = fold.with_history(history(reader, reading.intervals));
     }
-
-    /// Tells of those that come before `at`.
-    #[inline]
-    fn until(&mut self, at: Tick, mut tell: impl FnMut(&Event)) {
-        while self.0.front().is_some_and(|ending| ending.at < at) {
-            self.0.pop_front().iter().for_each(&mut tell);
-        }
+    let mut ended: Vec<_> = reader.processes().collect();
+    ended.sort_by_key(|life| life.ended_tick);
+    ended.into_iter().for_each(|life| fold.end_process(life));
+    let looks = Looks::of(reader.rss());
+    for (moment, extents) in looks.into_iter().flat_map(|looks| looks.moments(&metadata.clock)) {
+        fold.look_at(moment, extents);
     }
+    let mut events = reader.events();
+    events.for_each_batch(|batch| {
+        batch.events.iter().for_each(|event| fold.add(event));
+        (reading.progress)(batch.progress);
+    });
+    fold.finish();
+    let arenas = looks.map_or(&[][..], Looks::arenas);
+    let damaged_chunks = events.damaged_chunks();
+    let stacks = events.into_stacks();
+    (!fold.is_history_full())
+        .then(|| Aggregate { damaged_chunks, ..fold.aggregate(stacks, arenas, Tick(u64::MAX)) })
 }
 
 /// How long a recording was, as far as that is known without its events.
@@ -245,21 +235,21 @@ fn history(reader: &Reader, intervals: u16) -> History {
 
 fn completeness(
     reader: &Reader,
-    stats: &Stats,
+    totals: &Totals,
     damaged_chunks: u64,
     unresolved_codes: usize,
 ) -> Completeness {
     let metadata = reader.metadata();
     let end = reader.end().cloned().unwrap_or_default();
     let length = length_ns(reader);
-    let duration_ns = if end.unix_ns > 0 { length } else { length.max(metadata.clock.nanos(stats.latest())) };
+    let duration_ns = if end.unix_ns > 0 { length } else { length.max(metadata.clock.nanos(totals.latest)) };
     let computed = metadata.started_unix_ns.saturating_add(duration_ns);
     Completeness {
         end_reason: end.reason,
         end_unix_ns: if end.unix_ns > 0 { end.unix_ns } else { computed },
         duration_ns,
         longest_pause_us: end.longest_pause_us,
-        losses: losses(end.losses, stats),
+        losses: losses(end.losses, totals),
         damaged_chunks: damaged_chunks.saturating_add(end.losses.chunks),
         unresolved_codes,
     }
@@ -267,24 +257,24 @@ fn completeness(
 
 /// The ring's counters hold what no thread came back to report; without them (the
 /// attacher was killed) the stream's own reports are what is known.
-fn losses(counted: Losses, stats: &Stats) -> Losses {
-    let (allocations, frees) = stats.gaps.totals();
+fn losses(counted: Losses, totals: &Totals) -> Losses {
+    let (allocations, frees) = totals.gaps.totals();
     Losses { allocations: counted.allocations.max(allocations), frees: counted.frees.max(frees), ..counted }
 }
 
 /// Sites by place instead of by instruction, and the row of each site.
-fn rows(sites: Vec<(Site, Figures)>, stacks: &Merged<'_>) -> (Vec<Row>, Vec<u32>) {
+fn rows(sites: &[(Site, Figures)], stacks: &Merged<'_>) -> (Vec<Row>, Vec<u32>) {
     let mut rows: Vec<Row> = Vec::new();
     let mut by_key = HashMap::new();
-    let row_of = |(Site { stack, thread, kind }, figures): (Site, Figures)| {
+    let row_of = |&(Site { stack, thread, kind }, ref figures): &(Site, Figures)| {
         let stack = stacks.of(stack);
         let row = *by_key.entry((stack, thread, kind)).or_insert_with(|| {
             rows.push(Row { stack, thread, kind, figures: Figures::default() });
             rows.len() - 1
         });
-        rows[row].figures.add(&figures);
+        rows[row].figures.add(figures);
         row as u32
     };
-    let row_of_site = sites.into_iter().map(row_of).collect();
+    let row_of_site = sites.iter().map(row_of).collect();
     (rows, row_of_site)
 }

@@ -139,7 +139,7 @@ impl SummaryReport {
         title: String,
         rows: Vec<SummaryRow>,
     ) -> SummaryReport {
-        let (peak_bytes, peak_at) = profile.stats.ledger.peak();
+        let (peak_bytes, peak_at) = (profile.totals.peak_bytes, profile.totals.peak_at);
         SummaryReport {
             peak_bytes,
             peak_time_ns: profile.nanos(peak_at),

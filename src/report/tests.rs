@@ -314,8 +314,7 @@ fn one_process_of_several() {
         let question = Question { process: Some(ProcessId(process)), ..Question::default() };
         let reading = Reading { question, intervals: 0, progress: &mut |_| {} };
         let profile = Profile::read(&reader, &lines, reading);
-        let found =
-            (profile.stats.bytes(), profile.stats.ledger.live().bytes, profile.stats.live.unmatched_frees());
+        let found = (profile.totals.made.bytes, profile.totals.live.bytes, profile.totals.unmatched_frees);
         assert_eq!(found, (bytes, held, unmatched), "{process}");
     }
     let whole = Profile::new(&reader, &lines);

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::model::{Event, ProcessId, ProcessLife, ThreadName, ThreadSerial, Tid};
+use crate::model::{ProcessId, ProcessLife, ThreadName, ThreadSerial, Tid};
 
 /// The threads of a recording that allocated.
 #[derive(Debug, Default)]
@@ -13,7 +13,6 @@ pub struct Threads {
     by_serial: HashMap<ThreadSerial, String>,
     /// Of threads whose serial was not known when the name was read.
     by_tid: HashMap<Tid, String>,
-    latest: Option<ThreadSerial>,
 }
 
 impl Threads {
@@ -29,15 +28,6 @@ impl Threads {
             };
         }
         threads
-    }
-
-    /// To be told of every event.
-    #[inline]
-    pub fn saw(&mut self, event: &Event) {
-        if self.latest != Some(event.thread) {
-            self.latest = Some(event.thread);
-            self.met(event.thread, event.tid, event.process);
-        }
     }
 
     /// Of a thread that there was, who it was.
@@ -77,7 +67,6 @@ impl Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{StackId, Tick, What};
 
     #[test]
     fn a_tid_that_is_used_again_is_another_thread() {
@@ -85,10 +74,9 @@ mod tests {
         let names = [name(7, Some(1), "early"), name(7, Some(1), "main"), name(8, None, "pool")];
         let child = ProcessLife { number: 1, pid: 9, ..ProcessLife::default() };
         let mut threads = Threads::new(&names, [&child].into_iter());
-        let (at, stack, what) = (Tick(0), StackId::EMPTY, What::ProcessEnd);
         for (process, thread, tid) in [(0, 1, 7), (0, 2, 8), (0, 3, 7), (1, 4, 9), (1, 5, 10)] {
             let (process, thread, tid) = (ProcessId(process), ThreadSerial(thread), Tid(tid));
-            threads.saw(&Event { at, process, thread, tid, stack, what });
+            threads.met(thread, tid, process);
         }
         let labels = [1, 2, 3, 4, 5].map(|serial| threads.label(ThreadSerial(serial)));
         assert_eq!(labels, ["main (tid 7)", "pool (tid 8)", "tid 7", "tid 9", "tid 10 of pid 9"]);

@@ -47,8 +47,7 @@ struct NoteText<'p> {
 
 impl<'p> Details<'p> {
     pub fn new(profile: &'p Profile<'_>, file: &'p str) -> Details<'p> {
-        let (metadata, stats, whole) = (profile.metadata, &profile.stats, &profile.completeness);
-        let (peak_bytes, peak_at) = stats.ledger.peak();
+        let (metadata, totals, whole) = (profile.metadata, &profile.totals, &profile.completeness);
         let gaps = profile.gaps().iter();
         let gaps =
             gaps.map(|gap| [profile.nanos(gap.from), profile.nanos(gap.to), gap.allocations, gap.frees]);
@@ -66,15 +65,15 @@ impl<'p> Details<'p> {
             start_time: json::time(metadata.started_unix_ns),
             duration_ns: whole.duration_ns,
             end_reason: whole.end_reason.name(),
-            events: stats.events(),
-            allocations: stats.allocations(),
-            deallocations: stats.deallocations(),
-            allocated_bytes: stats.bytes(),
-            peak_bytes,
-            peak_time_ns: profile.nanos(peak_at),
-            live_bytes: stats.ledger.live().bytes,
-            live_blocks: stats.ledger.live().blocks,
-            unmatched_frees: stats.live.unmatched_frees(),
+            events: totals.events,
+            allocations: totals.allocations(),
+            deallocations: totals.deallocations(),
+            allocated_bytes: totals.made.bytes,
+            peak_bytes: totals.peak_bytes,
+            peak_time_ns: profile.nanos(totals.peak_at),
+            live_bytes: totals.live.bytes,
+            live_blocks: totals.live.blocks,
+            unmatched_frees: totals.unmatched_frees,
             lost_events: profile.lost_events(),
             damaged_chunks: whole.damaged_chunks,
             longest_pause_us: whole.longest_pause_us,

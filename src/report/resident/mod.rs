@@ -3,14 +3,13 @@
 mod explained;
 mod growth;
 
-use hashbrown::HashMap;
 use serde::Serialize;
 
 pub(super) use self::explained::Explained;
 pub(super) use self::growth::Growth;
 use self::growth::growth;
-use crate::analysis::{Extent, Occupancy, Occupied, Ranges, Sites};
-use crate::model::{Clock, Kind, MallocArena, Pymalloc, RssSample, StackId};
+use crate::analysis::{Looks, Occupied};
+use crate::model::{MallocArena, Pymalloc, RssSample};
 
 /// The samples of a capture, and what was live at the first and the last of them.
 #[derive(Debug, Default)]
@@ -31,34 +30,8 @@ pub(super) struct Ends {
     pub last: u64,
 }
 
-/// The first and the last look that have categories.
-#[derive(Clone, Copy, Debug)]
-struct Looks<'a> {
-    first: &'a RssSample,
-    last: &'a RssSample,
-}
-
-/// Finds out what is live at the moments that [`ResidentReport::new`] compares.
-pub(super) fn occupancy(samples: &[RssSample], clock: &Clock) -> Occupancy {
-    let Some(Looks { first, last }) = Looks::of(samples) else { return Occupancy::default() };
-    // A capture that was cut off has them at the attach only.
-    let are_comparable = !first.extents.is_empty() && !last.extents.is_empty();
-    let extents = |look: &RssSample| -> Vec<Extent> {
-        let extents = look.extents.iter().filter(|_| are_comparable);
-        extents.map(|&(start, bytes, _)| (start, bytes)).collect()
-    };
-    Occupancy::new([first, last].map(|look| (clock.tick(look.t_ns), extents(look))).into())
-}
-
-impl<'a> Looks<'a> {
-    fn of(samples: &'a [RssSample]) -> Option<Looks<'a>> {
-        let is_look = |sample: &&RssSample| sample.resident_bytes > 0 && sample.parts.contains_key("files");
-        Some(Looks { first: samples.iter().find(is_look)?, last: samples.iter().rfind(is_look)? })
-    }
-}
-
 impl ResidentReport {
-    /// `occupied` comes from [`occupancy`].
+    /// `occupied` is what was live at the moments of the two [`Looks`].
     pub fn new(samples: &[RssSample], occupied: &[Occupied]) -> ResidentReport {
         let known = |sample: &&RssSample| sample.resident_bytes > 0;
         let (Some(first), Some(last)) = (samples.iter().find(known), samples.iter().rfind(known)) else {
@@ -121,27 +94,6 @@ impl ResidentReport {
         };
         Some((last.len(), last.iter().fold(MallocArena::default(), sum)))
     }
-
-    /// Bytes of live mappings that are arenas of pymalloc, by who mapped them. Where its
-    /// arenas are known, others that look alike do not count.
-    pub fn arena_bytes(&self, mappings: &Ranges, sites: &Sites) -> HashMap<StackId, u64> {
-        let ranges = self.pymalloc.as_ref().map_or(&[][..], |(_, last)| &last.ranges);
-        let is_known = |start: u64, end: u64| {
-            let next = ranges.partition_point(|&(arena, length)| arena.saturating_add(length) <= start);
-            ranges
-                .get(next)
-                .is_some_and(|&(arena, length)| arena <= start && end <= arena.saturating_add(length))
-        };
-        let mut bytes: HashMap<StackId, u64> = HashMap::new();
-        for (start, piece) in mappings.iter() {
-            let site = sites.get(piece.site);
-            if site.kind == Kind::PymallocArena && (ranges.is_empty() || is_known(start, piece.end)) {
-                let sum = bytes.entry(site.stack).or_default();
-                *sum = sum.saturating_add(piece.end - start);
-            }
-        }
-        bytes
-    }
 }
 
 fn arenas(sample: &RssSample) -> Option<Vec<MallocArena>> {
@@ -191,8 +143,7 @@ impl<'a> ResidentSet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Birth, Piece, Site};
-    use crate::model::ThreadSerial;
+    use crate::model::Clock;
 
     fn sample(t_ns: u64, resident_bytes: u64, parts: &[(&str, u64)]) -> RssSample {
         let parts = parts.iter().map(|&(name, bytes)| (name.to_owned(), bytes)).collect();
@@ -227,32 +178,9 @@ mod tests {
     fn extents_are_compared_with_extents_only() {
         let mut samples = [sample(0, 100, &[("files", 1)]), sample(10, 130, &[("files", 1)])];
         samples[0].extents = vec![(0x1000, 100, 100)];
-        let occupied = occupancy(&samples, &Clock::default()).finish(&crate::analysis::Live::new(4096));
-        assert_eq!(occupied, idle());
-        let explained = ResidentReport::new(&samples, &occupied).explained().expect("two looks");
+        let looks = Looks::of(&samples).expect("two looks");
+        assert!(looks.moments(&Clock::default()).iter().all(|(_, extents)| extents.is_empty()));
+        let explained = ResidentReport::new(&samples, &idle()).explained().expect("two looks");
         assert_eq!((explained.baseline_bytes, explained.neither_bytes), (100, 30));
-    }
-
-    #[test]
-    fn arenas_are_labelled_by_their_kind_and_place() {
-        let (mut mappings, mut sites) = (Ranges::default(), Sites::default());
-        let mut insert = |start: u64, end, stack, kind| {
-            let site = sites.intern(Site { stack: StackId(stack), thread: ThreadSerial(1), kind });
-            mappings.insert(start, Piece { end, site, birth: Birth::default() });
-        };
-        for (start, end) in [(90, 100), (110, 120), (195, 205), (205, 210), (300, 310)] {
-            insert(start, end, start as u32, Kind::PymallocArena);
-        }
-        insert(120, 121, 0, Kind::Mmap);
-        let found = |ranges: &[(u64, u64)]| {
-            let pymalloc = Pymalloc { ranges: ranges.to_vec(), ..Pymalloc::default() };
-            let with = RssSample { pymalloc: Some(pymalloc), ..sample(0, 1, &[("files", 1)]) };
-            let report = ResidentReport::new(&[with.clone(), with], &idle());
-            let mut found: Vec<_> = report.arena_bytes(&mappings, &sites).into_iter().collect();
-            found.sort();
-            found
-        };
-        assert_eq!(found(&[(100, 20), (200, 10)]), [(StackId(110), 10), (StackId(205), 5)]);
-        assert_eq!(found(&[]).len(), 5);
     }
 }

@@ -138,10 +138,10 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 }
 
 fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
-    let stats = &report.profile.stats;
+    let totals = &report.profile.totals;
     Root {
-        total_num_allocations: stats.allocations(),
-        total_bytes_allocated: stats.bytes(),
+        total_num_allocations: totals.allocations(),
+        total_bytes_allocated: totals.made.bytes,
         allocation_size_histogram: bins(report),
         allocator_type_distribution: report.by_kind.iter().map(|&(kind, n)| (kind.name(), n)).collect(),
         top_allocations_by_size: map(&report.top_by_size, |location, size| BySize { location, size }),
@@ -160,16 +160,16 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         longest_pause_us: report.profile.completeness.longest_pause_us,
         end_reason: report.profile.completeness.end_reason.name(),
         entries: &report.profile.metadata.entries,
-        total_num_deallocations: stats.deallocations(),
-        live_bytes: stats.ledger.live().bytes,
-        live_blocks: stats.ledger.live().blocks,
-        thread_stack_bytes: stats.ledger.stack_bytes(),
-        peak_time_ns: report.profile.nanos(stats.ledger.peak().1),
+        total_num_deallocations: totals.deallocations(),
+        live_bytes: totals.live.bytes,
+        live_blocks: totals.live.blocks,
+        thread_stack_bytes: totals.stack_bytes,
+        peak_time_ns: report.profile.nanos(totals.peak_at),
         top_allocations_at_peak: sites(&report.peak_sites),
         leaks: leaks(report),
         temporary: temporary(report),
-        unmatched_frees: stats.live.unmatched_frees(),
-        proven_lost_frees: stats.live.lost_frees(),
+        unmatched_frees: totals.unmatched_frees,
+        proven_lost_frees: totals.lost_frees,
         losses: report.profile.completeness.losses,
         damaged_chunks: report.profile.completeness.damaged_chunks,
         unresolved_codes: report.profile.completeness.unresolved_codes,
@@ -185,8 +185,8 @@ fn metadata<'a>(report: &'a StatsReport<'_>) -> Metadata<'a> {
         start_time: json::time(metadata.started_unix_ns),
         end_time: json::time(report.profile.completeness.end_unix_ns),
         duration_ns: report.profile.completeness.duration_ns,
-        total_allocations: report.profile.stats.allocations(),
-        peak_memory: report.profile.stats.ledger.peak().0,
+        total_allocations: report.profile.totals.allocations(),
+        peak_memory: report.profile.totals.peak_bytes,
         command_line: metadata.command_line.join(" "),
         pid: metadata.pid,
         python_allocator: &metadata.python.allocator,

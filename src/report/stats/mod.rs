@@ -22,7 +22,7 @@ use super::merged::Merged;
 use super::place::Place;
 use super::profile::Profile;
 use super::units::{duration, plural};
-use crate::analysis::{Bin, Figures, Gap, Stats, Sum};
+use crate::analysis::{Bin, Figures, Gap, Sum, Totals};
 use crate::model::{Effect, Kind, StackId};
 
 /// Bins of the histogram of sizes.
@@ -77,8 +77,8 @@ impl<'a> StatsReport<'a> {
         let places = |pick: fn(&Figures) -> u64| top_places(&sites, stacks, top, pick);
         let [modules_by_size, modules_by_count] = top_modules(&sites, stacks, top);
         StatsReport {
-            bins: profile.stats.sizes.bins(BINS),
-            by_kind: by_kind(&profile.stats),
+            bins: profile.totals.sizes.bins(BINS),
+            by_kind: by_kind(&profile.totals),
             top_by_size: places(|figures| figures.made.bytes),
             top_by_count: places(|figures| figures.made.blocks),
             modules_by_size,
@@ -156,13 +156,13 @@ impl<'a> StatsReport<'a> {
 
     /// Frees that are missing and were not found out by a new allocation at their address.
     fn unproven_lost_frees(&self) -> u64 {
-        self.profile.completeness.losses.frees.saturating_sub(self.profile.stats.live.lost_frees())
+        self.profile.completeness.losses.frees.saturating_sub(self.profile.totals.lost_frees)
     }
 }
 
-fn by_kind(stats: &Stats) -> Vec<(Kind, u64)> {
+fn by_kind(totals: &Totals) -> Vec<(Kind, u64)> {
     let gives_back = |kind: Kind| matches!(kind.effect(), Effect::Frees | Effect::Unmaps);
-    let mut counts: Vec<_> = stats.counts().filter(|(kind, _)| !gives_back(*kind)).collect();
+    let mut counts: Vec<_> = totals.counts.iter().copied().filter(|(kind, _)| !gives_back(*kind)).collect();
     counts.sort_by_key(|&(_, count)| Reverse(count));
     counts
 }

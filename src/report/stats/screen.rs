@@ -38,7 +38,7 @@ fn head(report: &StatsReport<'_>) -> Vec<String> {
         && report.profile.completeness.damaged_chunks == 0
         && report.profile.completeness.end_reason != EndReason::Unfinished;
     let complete = match is_whole {
-        true => format!("Complete: {}, nothing lost", plural(report.profile.stats.events(), "event")),
+        true => format!("Complete: {}, nothing lost", plural(report.profile.totals.events, "event")),
         false => format!("INCOMPLETE: {}", missing(report)),
     };
     let pause = format!(
@@ -66,7 +66,7 @@ fn head(report: &StatsReport<'_>) -> Vec<String> {
 /// What is recorded, and what is not.
 fn missing(report: &StatsReport<'_>) -> String {
     let lost = report.profile.lost_events();
-    let mut text = format!("{} and {} lost", plural(report.profile.stats.events(), "event"), count(lost));
+    let mut text = format!("{} and {} lost", plural(report.profile.totals.events, "event"), count(lost));
     for (value, thing, text_of) in [
         (report.profile.gaps().len() as u64, "gap", " in "),
         (report.profile.completeness.damaged_chunks, "damaged chunk", ", "),
@@ -153,13 +153,13 @@ fn allocators(report: &StatsReport<'_>) -> Option<String> {
 }
 
 fn heap(report: &StatsReport<'_>) -> String {
-    let stats = &report.profile.stats;
-    let (peak, at) = stats.ledger.peak();
+    let totals = &report.profile.totals;
+    let (peak, at) = (totals.peak_bytes, totals.peak_at);
     let peak = match peak {
         0 => "nothing".to_owned(),
         _ => format!("{} at the peak after {}", bytes(peak), duration(report.profile.nanos(at))),
     };
-    format!("Recorded heap  {peak}; {} freed", plural(stats.live.unmatched_frees(), "older block"))
+    format!("Recorded heap  {peak}; {} freed", plural(totals.unmatched_frees, "older block"))
 }
 
 fn held(report: &StatsReport<'_>) -> Vec<String> {

@@ -67,8 +67,7 @@ pub(super) fn write(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result
 }
 
 fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
-    let (metadata, stats) = (report.profile.metadata, &report.profile.stats);
-    let (peak_bytes, peak_at) = stats.ledger.peak();
+    let (metadata, totals) = (report.profile.metadata, &report.profile.totals);
     let has_gaps = !report.profile.gaps().is_empty();
     Root {
         pid: metadata.pid,
@@ -80,18 +79,18 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         start_time: json::time(metadata.started_unix_ns),
         duration_ns: report.profile.completeness.duration_ns,
         end_reason: report.profile.completeness.end_reason.name(),
-        events: stats.events(),
+        events: totals.events,
         lost_events: report.profile.lost_events(),
         losses: report.profile.completeness.losses,
         gaps: report.profile.gaps().len(),
         damaged_chunks: report.profile.completeness.damaged_chunks,
         longest_pause_us: report.profile.completeness.longest_pause_us,
         resident_set: ResidentSet::of(&report.profile.resident),
-        peak_bytes,
-        peak_time_ns: report.profile.nanos(peak_at),
-        live_bytes: stats.ledger.live().bytes,
-        live_blocks: stats.ledger.live().blocks,
-        unmatched_frees: stats.live.unmatched_frees(),
+        peak_bytes: totals.peak_bytes,
+        peak_time_ns: report.profile.nanos(totals.peak_at),
+        live_bytes: totals.live.bytes,
+        live_blocks: totals.live.blocks,
+        unmatched_frees: totals.unmatched_frees,
         still_held: report.live_sites.iter().map(held).collect(),
         churn: report.churn.iter().map(freed).collect(),
         allocated: report.profile.total(View::Allocations),

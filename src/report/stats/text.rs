@@ -89,7 +89,7 @@ impl Page<'_> {
 }
 
 fn write_peak(report: &StatsReport<'_>, page: &mut Page<'_>) -> io::Result<()> {
-    let peak = report.profile.stats.ledger.peak().0;
+    let peak = report.profile.totals.peak_bytes;
     writeln!(page.out, "\nTop allocation sites at the peak of {}", bytes(peak))?;
     if report.peak_sites.is_empty() {
         writeln!(page.out, "  none")?;
@@ -184,11 +184,7 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
         (report.profile.completeness.losses.unreadable_stacks, "stack", "that could not be read"),
         (report.profile.completeness.unresolved_codes as u64, "function", "without a description"),
         (report.profile.completeness.losses.cut_texts, "name or line table", "too long and cut"),
-        (
-            report.profile.stats.live.lost_frees(),
-            "free",
-            "missing for certain: the block was allocated again",
-        ),
+        (report.profile.totals.lost_frees, "free", "missing for certain: the block was allocated again"),
     ] {
         if value > 0 {
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
@@ -207,21 +203,21 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
 }
 
 fn write_totals(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let stats = &report.profile.stats;
-    let (peak, at) = stats.ledger.peak();
+    let totals = &report.profile.totals;
+    let (peak, at) = (totals.peak_bytes, totals.peak_at);
     let when =
         if peak > 0 { format!(" after {}", duration(report.profile.nanos(at))) } else { String::new() };
-    let (live, blocks) = (stats.ledger.live().bytes, stats.ledger.live().blocks);
+    let (live, blocks) = (totals.live.bytes, totals.live.blocks);
     writeln!(out)?;
     for (label, value) in [
-        ("Allocations", count(stats.allocations())),
-        ("Deallocations", count(stats.deallocations())),
-        ("Older blocks freed", count(stats.live.unmatched_frees())),
-        ("Bytes allocated", bytes(stats.bytes())),
+        ("Allocations", count(totals.allocations())),
+        ("Deallocations", count(totals.deallocations())),
+        ("Older blocks freed", count(totals.unmatched_frees)),
+        ("Bytes allocated", bytes(totals.made.bytes)),
         ("Peak", bytes(peak) + &when),
         ("Live at the end", format!("{} in {}", bytes(live), plural(blocks, "block"))),
-        ("Thread stacks", bytes(stats.ledger.stack_bytes())),
-        ("Live over time", sparkline(stats.timeline.intervals().0)),
+        ("Thread stacks", bytes(totals.stack_bytes)),
+        ("Live over time", sparkline(totals.timeline.intervals().0)),
     ] {
         writeln!(out, "{label:<19}{value}")?;
     }

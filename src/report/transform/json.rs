@@ -108,7 +108,7 @@ fn head<'p>(transform: &Transform<'p, '_>) -> Head<'p> {
         start_time: json::time(metadata.started_unix_ns),
         duration_ns: whole.duration_ns,
         end_reason: whole.end_reason.name(),
-        peak_time_ns: profile.nanos(profile.stats.ledger.peak().1),
+        peak_time_ns: profile.nanos(profile.totals.peak_at),
         total: Views::new(|view| profile.total(view)),
         lost_events: profile.lost_events(),
         losses: whole.losses,

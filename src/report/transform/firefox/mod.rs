@@ -178,7 +178,7 @@ fn entries(transform: &Transform<'_, '_>) -> Vec<Entry> {
 /// The heap over time.
 fn counter(transform: &Transform<'_, '_>) -> Counter {
     let profile = transform.profile;
-    let (most, width) = profile.stats.timeline.intervals();
+    let (most, width) = profile.totals.timeline.intervals();
     let start = transform.window.map_or(profile.metadata.clock.origin_ticks, |(Tick(from), _)| from);
     let starts = (0..).map(|n: u64| Tick(start.saturating_add(n.saturating_mul(width))));
     let mut time: Vec<_> = starts.zip(most).map(|(at, _)| millis(profile.nanos(at))).collect();
@@ -204,7 +204,7 @@ fn counter(transform: &Transform<'_, '_>) -> Counter {
 fn moment_ns(transform: &Transform<'_, '_>) -> u64 {
     let (from, to) = transform.range_ns();
     match transform.view {
-        View::Peak => transform.profile.nanos(transform.profile.stats.ledger.peak().1).clamp(from, to),
+        View::Peak => transform.profile.nanos(transform.profile.totals.peak_at).clamp(from, to),
         _ => to,
     }
 }
