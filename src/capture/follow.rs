@@ -11,9 +11,9 @@ use super::block::Blocks;
 use super::columns::Records;
 use super::error::{Error, Result};
 use super::format::{BLOCK_HEAD, BlockKind, FILE_HEAD};
-use super::online::Online;
+use super::gather::Gathering;
 use super::piece::Unpacker;
-use super::reader::{Rest, open_blocks};
+use super::reader::open_blocks;
 use crate::model::{CodeId, CodeObject, End, Event, Metadata, ProcessLife, RssSample, Stacks, ThreadName};
 
 /// While nothing else is waited for, pieces that come within this time are of one round.
@@ -25,8 +25,7 @@ pub struct Follower {
     blocks: Blocks,
     /// Where the next block begins.
     at: u64,
-    rest: Rest,
-    online: Online,
+    gathering: Gathering,
     unpacker: Unpacker,
     body: Vec<u8>,
     round_began: Instant,
@@ -39,15 +38,14 @@ impl Follower {
         let mut follower = Follower {
             blocks: open_blocks(path)?,
             at: FILE_HEAD,
-            rest: Rest::default(),
-            online: Online::default(),
+            gathering: Gathering::default(),
             unpacker: Unpacker::new(),
             body: Vec::new(),
             round_began: Instant::now(),
             damaged_blocks: 0,
         };
         follower.read_on(1).map_err(|error| Error::Read(path.to_owned(), error))?;
-        match follower.rest.metadata {
+        match follower.gathering.rest.metadata {
             Some(_) => Ok(follower),
             None => Err(Error::NoMetadata(path.to_owned())),
         }
@@ -55,42 +53,52 @@ impl Follower {
 
     /// Who is recorded, how and where.
     pub fn metadata(&self) -> &Metadata {
-        self.rest.metadata.as_ref().expect("open() refuses a capture without")
+        self.gathering.rest.metadata.as_ref().expect("open() refuses a capture without")
     }
 
     /// A code object.
     pub fn code(&self, id: CodeId) -> Option<&CodeObject> {
-        self.rest.codes.get(&id)
+        self.gathering.rest.codes.get(&id)
     }
 
     /// The names of threads.
     pub fn threads(&self) -> &[ThreadName] {
-        &self.rest.threads
+        &self.gathering.rest.threads
     }
 
     /// The processes that were forked while recording, by number.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
-        self.rest.processes.values()
+        self.gathering.rest.processes.values()
     }
 
     /// Samples of the resident set.
     pub fn rss(&self) -> &[RssSample] {
-        &self.rest.rss
+        &self.gathering.rest.rss
     }
 
     /// How the recording ended; `None` as long as it has not.
     pub fn end(&self) -> Option<&End> {
-        self.rest.end.as_ref()
+        self.gathering.rest.end.as_ref()
     }
 
     /// The stacks of the events given so far.
     pub fn stacks(&self) -> &Stacks {
-        &self.online.stacks
+        self.gathering.stacks()
     }
 
     /// Blocks and chunks that are damaged.
     pub fn damaged(&self) -> u64 {
-        self.damaged_blocks + self.online.damaged
+        self.damaged_blocks + self.gathering.damaged_chunks()
+    }
+
+    /// What was read so far.
+    pub fn gathering(&mut self) -> &mut Gathering {
+        &mut self.gathering
+    }
+
+    /// The same, to go on without the file.
+    pub fn into_gathering(self) -> Gathering {
+        self.gathering
     }
 
     /// Bytes that are read.
@@ -107,22 +115,22 @@ impl Follower {
     pub fn read_on(&mut self, limit_bytes: u64) -> io::Result<()> {
         self.blocks.grow()?;
         let until = self.at.saturating_add(limit_bytes);
-        while self.at < until && self.rest.end.is_none() && self.read_block()? {}
+        while self.at < until && self.gathering.rest.end.is_none() && self.read_block()? {}
         let is_at_end = self.at < until;
         if is_at_end && self.round_began.elapsed() >= ROUND {
             self.round_began = Instant::now();
-            self.online.next_round();
+            self.gathering.next_round();
         }
-        if self.rest.end.is_some() {
+        if self.gathering.rest.end.is_some() {
             self.at = self.blocks.length();
-            self.online.finish();
+            self.gathering.finish();
         }
         Ok(())
     }
 
     /// Gives the events that are due, oldest first.
     pub fn for_each_due(&mut self, take: impl FnMut(&Event)) {
-        self.online.for_each_due(take);
+        self.gathering.for_each_due(take);
     }
 
     /// False if the next block is not there yet.
@@ -144,10 +152,10 @@ impl Follower {
             kind => {
                 // Their moments are a second apart, however late they are read.
                 if kind == Some(BlockKind::Rss) {
-                    self.online.next_round();
+                    self.gathering.next_round();
                 }
                 let entry = self.blocks.entry(self.at, head)?;
-                self.rest.read(&self.blocks, &entry, &mut self.body)?
+                self.gathering.block(&self.blocks, &entry, &mut self.body)?
             }
         };
         self.damaged_blocks += u64::from(!is_sound);
@@ -161,7 +169,7 @@ impl Follower {
         let is_whole = self.blocks.body(self.at, BlockKind::Piece, &mut self.body)?;
         let head = if is_whole { self.unpacker.unpack(&self.body, &mut records) } else { None };
         if let Some(head) = head {
-            self.online.add(head, records);
+            self.gathering.take(head, records);
         }
         Ok(head.is_some())
     }

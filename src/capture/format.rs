@@ -52,11 +52,13 @@ pub enum BlockKind {
     Trailer = 9,
     /// JSON, [`ProcessLife`](crate::model::ProcessLife).
     Process = 10,
+    /// JSON, compressed, in parts: what became of events that were not kept.
+    Aggregate = 11,
 }
 
 impl BlockKind {
     /// Every kind.
-    pub const ALL: [BlockKind; 10] = [
+    pub const ALL: [BlockKind; 11] = [
         BlockKind::Metadata,
         BlockKind::Piece,
         BlockKind::Codes,
@@ -67,6 +69,7 @@ impl BlockKind {
         BlockKind::Index,
         BlockKind::Trailer,
         BlockKind::Process,
+        BlockKind::Aggregate,
     ];
 
     /// The kind with this number.

@@ -11,6 +11,7 @@
 
 pub mod format;
 
+mod aggregate;
 mod ahead;
 mod assembler;
 mod block;
@@ -20,6 +21,7 @@ mod code_block;
 mod columns;
 mod error;
 mod follow;
+mod gather;
 mod growing;
 mod index;
 mod merge;
@@ -41,6 +43,7 @@ pub use ahead::Batch;
 pub use assembler::CodeAssembler;
 pub use error::{Error, Result};
 pub use follow::Follower;
+pub use gather::Gathering;
 pub use merge::{Damage, Events};
 pub use reader::Reader;
 pub use writer::{Begun, Writer, create};

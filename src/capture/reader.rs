@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::aggregate;
 use super::block::{Blocks, Found};
 use super::chunk_table::ChunkTable;
 use super::code_block;
@@ -39,6 +40,8 @@ pub(super) struct Rest {
     pub rss: Vec<RssSample>,
     pub notes: Vec<Note>,
     pub end: Option<End>,
+    /// Its parts, one after the other.
+    pub aggregate: Vec<u8>,
 }
 
 impl Reader {
@@ -106,6 +109,16 @@ impl Reader {
         self.rest.end.as_ref()
     }
 
+    /// Whether it holds what became of events instead of the events.
+    pub fn is_aggregated(&self) -> bool {
+        !self.rest.aggregate.is_empty()
+    }
+
+    /// What became of events that were not kept; `None` if that is not readable.
+    pub fn aggregate<T: DeserializeOwned>(&self) -> Option<T> {
+        aggregate::unpack(&self.rest.aggregate)
+    }
+
     /// What was found damaged when opening. [`Events::damaged_chunks`] counts the
     /// chunks, which only reading them can tell.
     pub fn damage(&self) -> Damage {
@@ -169,6 +182,7 @@ impl Rest {
             BlockKind::Rss => self.rss.push(json(body)?),
             BlockKind::Note => self.notes.push(json(body)?),
             BlockKind::End => self.end = Some(json(body)?),
+            BlockKind::Aggregate => self.aggregate.extend_from_slice(body),
             BlockKind::Piece | BlockKind::Index | BlockKind::Trailer => {}
         }
         Some(())

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::aggregate;
 use super::code_block;
 use super::error::{Error, Result, is_full};
 use super::format::{BLOCK_HEAD, BlockHead, BlockKind, FILE_HEAD, MAGIC, MAX_BODY, MAX_PIECE, VERSION};
@@ -104,6 +105,20 @@ impl Writer {
     /// A loss, a refusal, a soft error.
     pub fn note(&mut self, note: &Note) -> Result<()> {
         self.json(BlockKind::Note, note)
+    }
+
+    /// What became of events that are not in the capture.
+    pub(super) fn aggregate(&mut self, aggregate: &impl Serialize) -> Result<()> {
+        let packed = aggregate::pack(aggregate).map_err(Error::Pack)?;
+        packed.chunks(aggregate::MAX_PART).try_for_each(|part| self.block(BlockKind::Aggregate, part, None))
+    }
+
+    /// Writes the ending, if there is one, and the index; nothing gives way. Returns the length.
+    pub(super) fn close(mut self, end: Option<&End>) -> Result<u64> {
+        self.flush_codes()?;
+        end.map_or(Ok(()), |end| self.json(BlockKind::End, end))?;
+        self.write_index()?;
+        Ok(self.length)
     }
 
     /// Writes the ending and the index. On a full disk the last blocks give way,
@@ -248,7 +263,7 @@ impl Writer {
     }
 }
 
-/// A capture that may not stay.
+/// The file of a capture, to be removed or replaced later.
 #[derive(Debug)]
 pub struct Begun {
     path: PathBuf,
@@ -256,6 +271,33 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Where what is to replace it is written.
+    pub(super) fn next_path(&self) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".next");
+        self.path.with_file_name(name)
+    }
+
+    /// Gives another file its name, which nobody else's file may have by now. If that cannot
+    /// be done the other one does not stay.
+    pub(super) fn replace_by(&mut self, next: Begun) -> Result<()> {
+        let is_ours = match fs::symlink_metadata(&self.path) {
+            Ok(found) => identity(&found) == self.identity,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let renamed = match is_ours {
+            true => {
+                fs::rename(&next.path, &self.path).map_err(|error| Error::Write(self.path.clone(), error))
+            }
+            false => Err(Error::Exists(self.path.clone())),
+        };
+        match renamed {
+            Ok(()) => self.identity = next.identity,
+            Err(_) => next.remove(),
+        }
+        renamed
+    }
+
     /// Removes the file, if it is still what has its name.
     pub fn remove(self) {
         let found = fs::symlink_metadata(&self.path);

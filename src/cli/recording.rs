@@ -6,7 +6,7 @@ use std::time::Duration;
 use prof_shared::ring::Shape;
 
 use super::units;
-use crate::record::{Clock, Options};
+use crate::record::{Aggregation, Clock, Options};
 
 /// A recording as it is asked for.
 #[derive(clap::Args)]
@@ -18,6 +18,16 @@ pub(super) struct Recording {
     /// by then still comes: less than the ring and 16 MiB.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     max_size: Option<u64>,
+    /// What to do when the capture has the size of --max-size.
+    #[arg(long, value_name = "WHAT", default_value = "end", requires = "max_size")]
+    on_full: OnFull,
+    /// Keep no events, only what every stack allocated, holds and held at the peak. However
+    /// long it takes, the capture stays small; it is written anew every few seconds.
+    #[arg(long, conflicts_with = "on_full")]
+    aggregate: bool,
+    /// How fine the history over time is where no events are kept; it gets coarser with time.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = units::duration)]
+    interval: Duration,
     /// Write the capture to this file, by default `prof-<name>-<pid>-<time>.prof`.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -40,7 +50,29 @@ pub(super) struct Recording {
     sequence_clock: bool,
 }
 
+/// What becomes of a recording whose capture is full.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnFull {
+    /// It ends.
+    End,
+    /// It goes on as with --aggregate, with what was recorded so far.
+    Aggregate,
+}
+
 impl Recording {
+    /// Whether no events are kept, from the start or later.
+    pub fn is_aggregated(&self) -> bool {
+        self.aggregation() != Aggregation::Never
+    }
+
+    fn aggregation(&self) -> Aggregation {
+        match (self.aggregate, self.on_full) {
+            (true, _) => Aggregation::Always,
+            (_, OnFull::Aggregate) => Aggregation::WhenFull,
+            _ => Aggregation::Never,
+        }
+    }
+
     /// Of process `pid`, whichever that is by then; refused if it is stopped.
     pub fn options(&self, pid: i32) -> Options {
         Options {
@@ -48,6 +80,8 @@ impl Recording {
             start_ticks: None,
             duration: self.duration,
             max_bytes: self.max_size,
+            aggregation: self.aggregation(),
+            interval: self.interval,
             output: self.output.clone(),
             wait: false,
             force: self.force,

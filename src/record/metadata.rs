@@ -3,7 +3,7 @@
 use super::Ground;
 use super::clock::Reading;
 use super::install::Installed;
-use super::session::Options;
+use super::session::{Aggregation, Options};
 use crate::cpython::Interpreter;
 use crate::model::{Clock, EndReason, Entry, Kind, Metadata, Module, Python};
 use prof_injector::detour::{Function, Plan};
@@ -69,7 +69,17 @@ fn options_of(options: &Options) -> BTreeMap<String, String> {
     let duration =
         options.duration.map(|duration| ("duration", humantime::format_duration(duration).to_string()));
     let ring = ("ring_bytes", ring.to_string());
-    duration.into_iter().chain([ring]).map(|(name, value)| (name.to_owned(), value)).collect()
+    let aggregate = match options.aggregation {
+        Aggregation::Never => None,
+        Aggregation::WhenFull => Some(("aggregate", "when_full".to_owned())),
+        Aggregation::Always => Some(("aggregate", "always".to_owned())),
+    };
+    duration
+        .into_iter()
+        .chain([ring])
+        .chain(aggregate)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn modules(ground: &Ground) -> Vec<Module> {

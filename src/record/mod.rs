@@ -9,6 +9,7 @@
 
 mod absence;
 mod admit;
+mod aggregator;
 mod arm;
 mod census;
 mod children;
@@ -33,8 +34,10 @@ mod robust;
 mod safe;
 mod session;
 mod sieve;
+mod sink;
 mod spool;
 mod tcb;
+mod turning;
 mod withdraw;
 
 #[cfg(feature = "fuzzing")]
@@ -48,7 +51,7 @@ pub use launch::{Start, start};
 
 pub use recorder::Recorder;
 pub use rehearsal::{Rehearsal, rehearse};
-pub use session::{Company, Options, Outcome, Progress, record};
+pub use session::{Aggregation, Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};
 
 /// The longest time for which this process has stopped a thread, in µs.

@@ -2,6 +2,7 @@
 
 use super::absence::Absence;
 use super::admit::{Admitted, admit};
+use super::aggregator::Aggregator;
 use super::children::{Cleaned, Root, carriers, heirs, numbers, withdraw_heirs};
 use super::clock::Clock;
 use super::install::{Installed, install};
@@ -9,7 +10,9 @@ use super::keeper::Keeper;
 use super::metadata::{self, describe};
 use super::pointers::Watch;
 use super::safe::Judge;
+use super::sink::Sink;
 use super::spool::{Finished, Item, Spool};
+use super::turning::Turning;
 use super::withdraw::remove;
 use super::{Error, Ground};
 use crate::capture::Writer;
@@ -46,8 +49,12 @@ pub struct Options {
     pub start_ticks: Option<u64>,
     /// How long; until something else ends it if `None`.
     pub duration: Option<Duration>,
-    /// With so many bytes in the capture it ends.
+    /// With so many bytes in the capture it ends, or becomes one with figures only.
     pub max_bytes: Option<u64>,
+    /// Whether events are kept, or only figures.
+    pub aggregation: Aggregation,
+    /// In a capture with figures only, at first, the length of the intervals of its history.
+    pub interval: Duration,
     /// Where to; a name made from the target's if `None`.
     pub output: Option<PathBuf>,
     /// Whether a process that is stopped is waited for, instead of refused.
@@ -64,6 +71,17 @@ pub struct Options {
     pub clock: Clock,
     /// If it is a child of ours, what it waits in until its recording has begun.
     pub held: Option<Held>,
+}
+
+/// When events are not kept any more, but only what became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregation {
+    /// They are always kept.
+    Never,
+    /// As soon as the capture has the most bytes that it may have.
+    WhenFull,
+    /// From the start.
+    Always,
 }
 
 /// What is told while recording.
@@ -122,7 +140,8 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
     let path = options.output.clone().unwrap_or_else(|| metadata::default_path(&ground, &start));
     let writer = Writer::create(&path, options.force, &about)?;
     let begun = writer.begun().map_err(Error::io("looking at the capture"))?;
-    let spool = Spool::start(writer).map_err(Error::io("starting a thread"))?;
+    let (sink, turning) = sink(writer, &about, options).map_err(Error::io("looking at the capture"))?;
+    let spool = Spool::start(sink, turning).map_err(Error::io("starting a thread"))?;
     let mut enter = || {
         let caller = Caller::new(&ground.process, &ground.maps, &ground.modules)?;
         install(&ground, &caller, &mut judge, &what, options.ring, options.clock)
@@ -159,6 +178,26 @@ pub fn record(options: &Options, company: &mut Company) -> Result<Outcome, Error
         silence: (Tick(0), HashSet::new()),
     }
     .run(company)
+}
+
+/// Where it goes, and if need be how that changes.
+fn sink(
+    writer: Writer,
+    about: &Metadata,
+    options: &Options,
+) -> std::io::Result<(Box<dyn Sink>, Option<Turning>)> {
+    let Options { aggregation, max_bytes, interval, clock, .. } = *options;
+    Ok(match (aggregation, max_bytes) {
+        (Aggregation::Always, _) => {
+            let capture = writer.begun()?;
+            (Box::new(Aggregator::new(capture, about, interval, clock)), None)
+        }
+        (Aggregation::WhenFull, Some(max)) => {
+            let turning = Turning::at(&writer, max, interval, clock)?;
+            (Box::new(writer), Some(turning))
+        }
+        _ => (Box::new(writer), None),
+    })
 }
 
 /// Without it there are no categories of the resident set.
@@ -222,6 +261,7 @@ impl Session<'_> {
             let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
             self.keeper.keep(&self.installed.ring, sweep);
             if sweep {
+                self.spool.put(Item::Round);
                 self.watch_pointers();
                 self.watch_family();
             }
@@ -345,7 +385,8 @@ impl Session<'_> {
             return Some(EndReason::DiskFull);
         }
         let written = self.spool.shown().written_bytes.load(Relaxed);
-        if self.options.max_bytes.is_some_and(|max| written >= max) {
+        let ends_when_full = self.options.aggregation != Aggregation::WhenFull;
+        if ends_when_full && self.options.max_bytes.is_some_and(|max| written >= max) {
             return Some(EndReason::MaxSize);
         }
         if let Some(reason) = self.root_end {
@@ -453,29 +494,29 @@ impl Session<'_> {
             longest_pause_us: super::longest_pause_us(),
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
-        let mut writer = finished.writer;
+        let mut sink = finished.sink;
         let (silence, living) = &self.silence;
         for life in finished.processes.iter().filter(|life| !living.contains(&life.number)) {
-            let _full_disk = writer.process(&ProcessLife { ended_tick: silence.0, ..life.clone() });
+            let _full_disk = sink.process(&ProcessLife { ended_tick: silence.0, ..life.clone() });
         }
         let children = carriers(&self.ground.process);
         if !children.is_empty() {
             let text = format!("{} forked children carry hooks, which do nothing", children.len());
-            let _full_disk = writer.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
+            let _full_disk = sink.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
         }
         if self.keeper.family.executed > 0 {
             let text = format!(
                 "{} forked processes executed other programs, which are not recorded",
                 self.keeper.family.executed
             );
-            let _full_disk = writer.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
+            let _full_disk = sink.note(&Note { kind: NoteKind::Other, text, ..Note::default() });
         }
         if let Some(error) = &residue {
             let note = Note { kind: NoteKind::SoftError, text: error.to_string(), ..Note::default() };
-            let _full_disk = writer.note(&note);
+            let _full_disk = sink.note(&note);
         }
-        let _full_disk = writer.metadata(&self.about);
-        writer.finish(&end)?;
+        let _full_disk = sink.metadata(&self.about);
+        sink.finish(&end)?;
         match finished.error {
             Some(error) if !matches!(error, crate::capture::Error::Full(_)) => Err(error.into()),
             _ => Ok(Outcome { path: self.path, end, children, residue }),

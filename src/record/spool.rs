@@ -11,7 +11,9 @@
 use super::figures::Figures;
 use super::ring::Piece;
 use super::sieve::Sieve;
-use crate::capture::{self, CodeAssembler, Writer};
+use super::sink::Sink;
+use super::turning::Turning;
+use crate::capture::{self, CodeAssembler};
 use crate::model::{
     ChunkSerial, CodeObject, Metadata, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
 };
@@ -35,6 +37,8 @@ const THINNED_EVERY: usize = 512;
 pub enum Item {
     /// Records.
     Piece(Piece),
+    /// All records up to now were handed over.
+    Round,
     /// A thread's name.
     Thread(ThreadName),
     /// A process of this number was seen to have ended.
@@ -74,7 +78,7 @@ pub struct Shown {
 /// What the thread leaves behind.
 pub struct Finished {
     /// To be given its ending.
-    pub writer: Writer,
+    pub sink: Box<dyn Sink>,
     /// The first error of writing; nothing was written after it.
     pub error: Option<capture::Error>,
     /// Forked processes that records came from and that were not seen to end.
@@ -99,15 +103,24 @@ pub struct Spool {
 
 impl Spool {
     /// Starts the thread.
-    pub fn start(writer: Writer) -> std::io::Result<Spool> {
+    pub fn start(sink: Box<dyn Sink>, turning: Option<Turning>) -> std::io::Result<Spool> {
         let (queue, items) = channel();
         let shown = Arc::new(Shown::default());
         let (figures, codes, shown_to) = (Figures::default(), CodeAssembler::new(), shown.clone());
         let (sieve, since_thinned) = (Sieve::default(), THINNED_EVERY);
         let (born, births) = channel();
         let processes = Processes { known: HashMap::new(), born };
-        let work =
-            Work { writer, shown: shown_to, sieve, figures, codes, processes, since_thinned, unwritten: 0 };
+        let work = Work {
+            sink,
+            turning,
+            shown: shown_to,
+            sieve,
+            figures,
+            codes,
+            processes,
+            since_thinned,
+            unwritten: 0,
+        };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || {
             // With more busy threads than processors an even share is too little, and events
             // would be lost.
@@ -152,7 +165,8 @@ impl Spool {
 }
 
 struct Work {
-    writer: Writer,
+    sink: Box<dyn Sink>,
+    turning: Option<Turning>,
     shown: Arc<Shown>,
     sieve: Sieve,
     figures: Figures,
@@ -175,10 +189,10 @@ impl Work {
                 Some(_) => self.give_up(&item),
             }
             self.shown.failed.store(error.is_some(), Relaxed);
-            self.shown.written_bytes.store(self.writer.length(), Relaxed);
+            self.shown.written_bytes.store(self.sink.length(), Relaxed);
         }
         Finished {
-            writer: self.writer,
+            sink: self.sink,
             error,
             processes: self.processes.known.into_values().filter(|life| life.ended_tick == 0).collect(),
             events: self.figures.events,
@@ -200,16 +214,26 @@ impl Work {
     fn write(&mut self, item: Item, is_busy: bool) -> capture::Result<()> {
         match item {
             Item::Piece(piece) => self.piece(&piece, is_busy),
-            Item::Thread(name) => self.writer.thread(&name),
+            Item::Round => self.round(),
+            Item::Thread(name) => self.sink.thread(&name),
             Item::Ended(process, at) => {
                 self.figures.end_process(process);
                 let ended = self.processes.end(process, at);
-                ended.map_or(Ok(()), |life| self.writer.process(&life))
+                ended.map_or(Ok(()), |life| self.sink.process(&life))
             }
-            Item::Rss(sample) => self.writer.rss(&sample),
-            Item::Note(note) => self.writer.note(&note),
-            Item::Metadata(about) => self.writer.metadata(&about),
+            Item::Rss(sample) => self.sink.rss(&sample),
+            Item::Note(note) => self.sink.note(&note),
+            Item::Metadata(about) => self.sink.metadata(&about),
         }
+    }
+
+    fn round(&mut self) -> capture::Result<()> {
+        if let Some(turning) = &mut self.turning
+            && let Some(sink) = turning.turn(&*self.sink)?
+        {
+            self.sink = sink;
+        }
+        self.sink.round()
     }
 
     fn piece(&mut self, piece: &Piece, is_busy: bool) -> capture::Result<()> {
@@ -227,7 +251,7 @@ impl Work {
                 born = self.processes.see(process, ticks);
             }
         });
-        let noted = born.map_or(Ok(()), |life| self.writer.process(&life));
+        let noted = born.map_or(Ok(()), |life| self.sink.process(&life));
         if let Err(error) = noted.and_then(|()| self.put_down(piece, kept, &described)) {
             self.unwritten += self.figures.events - before;
             return Err(error);
@@ -240,10 +264,10 @@ impl Work {
 
     /// Writes what of a piece is records.
     fn put_down(&mut self, piece: &Piece, kept: usize, described: &[CodeObject]) -> capture::Result<()> {
-        described.iter().try_for_each(|code| self.writer.code(code))?;
+        described.iter().try_for_each(|code| self.sink.code(code))?;
         match &piece.bytes[..kept] {
             [] => Ok(()),
-            records => self.writer.piece(ChunkSerial(piece.chunk), piece.offset, records),
+            records => self.sink.piece(ChunkSerial(piece.chunk), piece.offset, records),
         }
     }
 }

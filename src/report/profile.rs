@@ -22,7 +22,7 @@ const FEWEST_INTERVALS: u16 = 16;
 
 /// How a capture is read.
 pub struct Reading<'p> {
-    /// What is asked of it.
+    /// What is asked of it. An aggregated one has only one answer.
     pub question: Question,
     /// Intervals of its history; 0 for none. A window has none.
     pub intervals: u16,
@@ -190,6 +190,10 @@ fn fewer(intervals: u16) -> u16 {
 
 /// What became of the events of a capture; `None` if its history has too many entries.
 fn fold(reader: &Reader, reading: &mut Reading<'_>) -> Option<Aggregate> {
+    if reader.is_aggregated() {
+        let damaged = || Aggregate { damaged_chunks: 1, ..Aggregate::default() };
+        return Some(reader.aggregate().filter(Aggregate::is_sound).unwrap_or_else(damaged));
+    }
     let metadata = reader.metadata();
     let mut fold = Fold::new(metadata, reading.question);
     if reading.intervals > 0 && reading.question.window.is_none() {

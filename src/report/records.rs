@@ -11,10 +11,11 @@ use super::Format;
 use super::json;
 use super::place::{LineResolver, Places};
 use super::plain::Plain;
+use crate::analysis::{Aggregate, Figures, Site, Sum};
 use crate::capture::{Events, Reader};
 use crate::model::{
-    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
-    StackId, ThreadName, ThreadSerial, Tick, What,
+    Clock, CodeObject, End, Event, Frame, Kind, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
+    StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
 };
 
 /// Writes the records of a capture.
@@ -72,6 +73,7 @@ impl<'a> Records<'a> {
         for (_, other) in timed {
             self.other(other, out)?;
         }
+        self.sites(out)?;
         self.damage(events.damaged_chunks(), out)?;
         self.reader.end().map_or(Ok(()), |end| self.other(&Other::End(end), out))
     }
@@ -110,13 +112,60 @@ impl<'a> Records<'a> {
         }
         .map_err(io::Error::other)?;
         if event.what.begins().is_some() {
-            self.stack(event.stack, events)?;
+            self.stack(event.stack, events.stacks())?;
         }
         self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
         out.write_all(self.line.as_bytes())
     }
 
-    fn stack(&mut self, stack: StackId, events: &Events<'_>) -> io::Result<()> {
+    /// Where events were not kept: what became of them, by who allocated from where.
+    fn sites(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let aggregate = self.reader.aggregate().filter(Aggregate::is_sound);
+        let Some(Aggregate { totals, stacks, threads, .. }) = aggregate else { return Ok(()) };
+        let tids: HashMap<_, _> = threads.into_iter().map(|(thread, tid, _)| (thread, tid)).collect();
+        for (site, Figures { made, temporary, peak, live, .. }) in totals.sites {
+            let Site { stack, thread, kind } = site;
+            let tid = tids.get(&thread).copied().unwrap_or_default();
+            let figures = [("made", made), ("temporary", temporary), ("peak", peak), ("live", live)];
+            self.line.clear();
+            self.site(kind, tid, thread, &figures).map_err(io::Error::other)?;
+            self.stack(stack, &stacks)?;
+            self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
+            out.write_all(self.line.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Without the closing brace. Its parts are numbers and fixed names.
+    fn site(
+        &mut self,
+        kind: Kind,
+        tid: Tid,
+        thread: ThreadSerial,
+        figures: &[(&str, Sum)],
+    ) -> std::fmt::Result {
+        let (line, function) = (&mut self.line, kind.name());
+        match self.format {
+            Format::Json => {
+                write!(
+                    line,
+                    r#"{{"kind":"site","function":"{function}","tid":{},"thread":{}"#,
+                    tid.0, thread.0
+                )?;
+                figures.iter().try_for_each(|(name, Sum { bytes, blocks })| {
+                    write!(line, r#","{name}_bytes":{bytes},"{name}_blocks":{blocks}"#)
+                })
+            }
+            Format::Text { .. } => {
+                write!(line, "site  {:>7}  {function:<14}", tid.0)?;
+                figures.iter().try_for_each(|(name, Sum { bytes, blocks })| {
+                    write!(line, "  {name} {bytes} in {blocks}")
+                })
+            }
+        }
+    }
+
+    fn stack(&mut self, stack: StackId, stacks: &Stacks) -> io::Result<()> {
         let (open, between, close) = match self.format {
             Format::Json => (",\"stack\":[", ",", "]"),
             Format::Text { .. } => ("  ", " < ", ""),
@@ -125,7 +174,7 @@ impl<'a> Records<'a> {
             return Ok(());
         }
         self.line.push_str(open);
-        for (index, frame) in events.stacks().frames(stack).enumerate() {
+        for (index, frame) in stacks.frames(stack).enumerate() {
             if index > 0 {
                 self.line.push_str(between);
             }

@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use crate::analysis::{Intervals, Span};
+use crate::analysis::Span;
 use crate::model::StackId;
 use crate::report::profile::Profile;
 use crate::report::units::duration;
@@ -38,22 +38,27 @@ impl When {
 }
 
 /// What is held by whom, by the intervals in which it was allocated.
-pub struct Births<'p> {
-    history: Option<&'p Intervals>,
+pub struct Births {
+    /// How many intervals there are.
+    count: usize,
     interval_ns: u64,
     /// The intervals with memory of each stack.
     intervals: HashMap<StackId, Vec<u16>>,
 }
 
-impl<'p> Births<'p> {
-    pub fn new(profile: &'p Profile<'_>) -> Births<'p> {
+impl Births {
+    pub fn new(profile: &Profile<'_>) -> Births {
         let is_long = profile.completeness.duration_ns >= SHORTEST_NS;
         let history = profile.history.as_ref().filter(|_| is_long);
+        let count = history.map_or(0, |history| history.heap.len());
+        // A finer history than is asked for would have holes.
+        let together = count.div_ceil(INTERVALS.into()).max(1);
         let mut intervals: HashMap<StackId, Vec<u16>> = HashMap::new();
         for (span, _) in history.iter().flat_map(|history| &history.kept) {
             if span.freed == Span::NEVER {
                 let row = profile.row_of_site[span.site.0 as usize];
-                intervals.entry(profile.rows[row as usize].stack).or_default().push(span.born);
+                let born = span.born / together as u16;
+                intervals.entry(profile.rows[row as usize].stack).or_default().push(born);
             }
         }
         for of_stack in intervals.values_mut() {
@@ -63,8 +68,9 @@ impl<'p> Births<'p> {
         let clock = profile.metadata.clock;
         let nanos =
             |ticks: u64| u128::from(ticks) * 1_000_000_000 / u128::from(clock.ticks_per_second.max(1));
-        let interval_ns = history.map_or(0, |history| nanos(history.width_ticks) as u64);
-        Births { history, interval_ns, intervals }
+        let width_ticks = history.map_or(0, |history| history.width_ticks);
+        let interval_ns = nanos(width_ticks.saturating_mul(together as u64)) as u64;
+        Births { count: count.div_ceil(together), interval_ns, intervals }
     }
 
     /// `None` if it is not known.
@@ -76,7 +82,7 @@ impl<'p> Births<'p> {
         Some(When {
             from_ns: at(first),
             to_ns: at(last + 1),
-            all_along: intervals.len() * of >= self.history?.heap.len() * part,
+            all_along: intervals.len() * of >= self.count * part,
         })
     }
 }
