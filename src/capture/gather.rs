@@ -35,7 +35,10 @@ impl Gathering {
     /// Whole records of a chunk, from byte `offset` of it on.
     pub fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) {
         let mut records = Records::default();
-        records.refill(|columns| Some(columns::split(raw, columns)));
+        records.refill(|columns| {
+            columns::split(raw, columns);
+            Some(())
+        });
         self.take(PieceHead::of(chunk, offset, raw), records);
     }
 

@@ -253,7 +253,9 @@ fn thin_out(samples: &mut Vec<RssSample>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::{Follower, Reader};
     use crate::model::{Addr, Kind, ProcessId, StackId, What};
+    use std::path::Path;
 
     #[test]
     fn later_threads_share_figures() {
@@ -271,6 +273,42 @@ mod tests {
             [u32::MAX, u32::MAX, u32::MAX - 3]
         );
         assert_eq!(thread_of(5, 0), 5);
+    }
+
+    /// The same events make the same figures, whether they are kept or not.
+    #[test]
+    fn figures_are_those_of_a_capture_with_events() {
+        for name in ["small-v1.prof", "forked-v2.prof"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+            let reader = Reader::open(&path).expect("a capture");
+            let clock = reader.metadata().clock;
+            let mut fold = Fold::new(reader.metadata(), Question::default());
+            reader.processes().for_each(|process| fold.end_process(process));
+            let looks = Looks::of(reader.rss());
+            let moments = looks.into_iter().flat_map(|looks| looks.moments(&clock));
+            moments.for_each(|(moment, extents)| fold.look_at(moment, extents));
+            let mut events = reader.events();
+            events.by_ref().for_each(|event| fold.add(&event));
+            fold.finish();
+            let arenas = looks.map_or(&[][..], Looks::arenas);
+            let kept = fold.aggregate(events.into_stacks(), arenas, Tick(0));
+
+            let mut follower = Follower::open(&path).expect("a capture");
+            follower.read_on(u64::MAX).expect("it can be read");
+            let mut gathering = follower.into_gathering();
+            let mut folding = Folding::new(&gathering, Duration::from_millis(1));
+            folding.take(&mut gathering);
+            folding.finish();
+            let aggregate = folding.aggregate(&mut gathering, Tick(0));
+            assert!(aggregate.is_sound() && aggregate.history.is_some() && kept.totals.events > 0);
+            let json = |aggregate: Aggregate| {
+                let Aggregate { totals, stacks, threads, occupied, mut arena_bytes, .. } = aggregate;
+                arena_bytes.sort();
+                serde_json::to_value((totals, stacks, threads, occupied, arena_bytes))
+                    .expect("it can be told")
+            };
+            assert_eq!(json(aggregate), json(kept), "{name}");
+        }
     }
 
     #[test]

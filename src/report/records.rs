@@ -14,7 +14,7 @@ use super::plain::Plain;
 use crate::analysis::{Aggregate, Figures, Site, Sum};
 use crate::capture::{Events, Reader};
 use crate::model::{
-    Clock, CodeObject, End, Event, Frame, Kind, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
+    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
     StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
 };
 
@@ -122,47 +122,22 @@ impl<'a> Records<'a> {
     fn sites(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let aggregate = self.reader.aggregate().filter(Aggregate::is_sound);
         let Some(Aggregate { totals, stacks, threads, .. }) = aggregate else { return Ok(()) };
-        let tids: HashMap<_, _> = threads.into_iter().map(|(thread, tid, _)| (thread, tid)).collect();
-        for (site, Figures { made, temporary, peak, live, .. }) in totals.sites {
-            let Site { stack, thread, kind } = site;
-            let tid = tids.get(&thread).copied().unwrap_or_default();
-            let figures = [("made", made), ("temporary", temporary), ("peak", peak), ("live", live)];
+        let whose: HashMap<_, _> =
+            threads.into_iter().map(|(thread, tid, process)| (thread, (tid, process))).collect();
+        for (site, figures) in totals.sites {
+            let (tid, process) = whose.get(&site.thread).copied().unwrap_or_default();
+            let pid = self.pids.get(&process).map(|&pid| (pid, process));
             self.line.clear();
-            self.site(kind, tid, thread, &figures).map_err(io::Error::other)?;
-            self.stack(stack, &stacks)?;
+            match self.format {
+                Format::Json => site_json(&mut self.line, site, tid, pid, &figures),
+                Format::Text { .. } => site_text(&mut self.line, site, tid, pid, &figures),
+            }
+            .map_err(io::Error::other)?;
+            self.stack(site.stack, &stacks)?;
             self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
             out.write_all(self.line.as_bytes())?;
         }
         Ok(())
-    }
-
-    /// Without the closing brace. Its parts are numbers and fixed names.
-    fn site(
-        &mut self,
-        kind: Kind,
-        tid: Tid,
-        thread: ThreadSerial,
-        figures: &[(&str, Sum)],
-    ) -> std::fmt::Result {
-        let (line, function) = (&mut self.line, kind.name());
-        match self.format {
-            Format::Json => {
-                write!(
-                    line,
-                    r#"{{"kind":"site","function":"{function}","tid":{},"thread":{}"#,
-                    tid.0, thread.0
-                )?;
-                figures.iter().try_for_each(|(name, Sum { bytes, blocks })| {
-                    write!(line, r#","{name}_bytes":{bytes},"{name}_blocks":{blocks}"#)
-                })
-            }
-            Format::Text { .. } => {
-                write!(line, "site  {:>7}  {function:<14}", tid.0)?;
-                figures.iter().try_for_each(|(name, Sum { bytes, blocks })| {
-                    write!(line, "  {name} {bytes} in {blocks}")
-                })
-            }
-        }
     }
 
     fn stack(&mut self, stack: StackId, stacks: &Stacks) -> io::Result<()> {
@@ -323,6 +298,46 @@ impl Fields<'_> {
             What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => Ok(()),
         }
     }
+}
+
+/// The figures of a site that `parse` tells, by name.
+fn told(figures: &Figures) -> [(&'static str, Sum); 4] {
+    let Figures { made, temporary, peak, live, .. } = *figures;
+    [("made", made), ("temporary", temporary), ("peak", peak), ("live", live)]
+}
+
+/// Without the closing brace. Its parts are numbers and fixed names, as those of events.
+fn site_json(
+    line: &mut String,
+    site: Site,
+    tid: Tid,
+    pid: Option<(u32, ProcessId)>,
+    figures: &Figures,
+) -> std::fmt::Result {
+    let (function, thread) = (site.kind.name(), site.thread.0);
+    write!(line, r#"{{"kind":"site","function":"{function}","tid":{},"thread":{thread}"#, tid.0)?;
+    if let Some((pid, process)) = pid {
+        write!(line, r#","pid":{pid},"process":{}"#, process.0)?;
+    }
+    told(figures).iter().try_for_each(|(name, Sum { bytes, blocks })| {
+        write!(line, r#","{name}_bytes":{bytes},"{name}_blocks":{blocks}"#)
+    })
+}
+
+fn site_text(
+    line: &mut String,
+    site: Site,
+    tid: Tid,
+    pid: Option<(u32, ProcessId)>,
+    figures: &Figures,
+) -> std::fmt::Result {
+    write!(line, "site  {:>7}  {:<14}", tid.0, site.kind.name())?;
+    if let Some((pid, _)) = pid {
+        write!(line, "  pid {pid}")?;
+    }
+    told(figures)
+        .iter()
+        .try_for_each(|(name, Sum { bytes, blocks })| write!(line, "  {name} {bytes} in {blocks}"))
 }
 
 impl<'a> From<&'a CodeObject> for Other<'a> {

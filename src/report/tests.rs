@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::Reading;
 use super::{Format, Order, Profile, Records, StatsReport, SummaryReport, Wanted};
-use crate::analysis::Question;
+use crate::analysis::{Fold, History, Question};
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
-use crate::capture::{Reader, Writer};
+use crate::capture::{Gathering, Reader, Writer};
 use crate::model::{
     CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind,
-    ProcessId, ProcessLife, Pymalloc, Python, RssSample, ThreadName,
+    ProcessId, ProcessLife, Pymalloc, Python, RssSample, ThreadName, Tick,
 };
 
 fn golden(name: &str) -> PathBuf {
@@ -282,27 +282,61 @@ type Recipe = fn(&mut Writer);
 
 #[test]
 fn golden_captures_read_the_same() {
-    let blessing = std::env::var_os("PROF_BLESS").is_some();
     for (name, recipe) in [("small-v1", recipe as Recipe), ("forked-v2", forked)] {
         let capture = golden(&format!("{name}.prof"));
-        if blessing && !capture.exists() {
+        if is_blessing() && !capture.exists() {
             let mut writer = Writer::create(&capture, false, &metadata()).expect("a place for it");
             recipe(&mut writer);
             writer.finish(&end()).expect("room");
         }
-        let reader = Reader::open(&capture).expect("the golden capture");
-        for (output, text) in [
-            ("stats.json", stats(&reader, Format::Json)),
-            ("stats.txt", stats(&reader, Format::WHOLE_TEXT)),
-            ("parse.jsonl", parse(&reader, Format::Json)),
-            ("parse.txt", parse(&reader, Format::WHOLE_TEXT)),
-        ] {
-            let name = format!("{name}.{output}");
-            if blessing {
-                fs::write(golden(&name), &text).expect("room");
-            }
-            assert_eq!(text, fs::read_to_string(golden(&name)).expect("a golden file"), "{name}");
+        reads_the_same(name);
+    }
+}
+
+/// Made of the events of another one.
+#[test]
+fn golden_figures_read_the_same() {
+    let capture = golden("figures-v2.prof");
+    if is_blessing() && !capture.exists() {
+        let reader = Reader::open(&golden("forked-v2.prof")).expect("the golden capture");
+        let metadata = reader.metadata();
+        let history = History::growing(Tick(metadata.clock.origin_ticks), 1000, 256, 1000);
+        let mut fold = Fold::new(metadata, Question::default()).with_history(history);
+        reader.processes().for_each(|life| fold.end_process(life));
+        let mut events = reader.events();
+        events.by_ref().for_each(|event| fold.add(&event));
+        fold.finish();
+        let now = Tick(reader.processes().map(|life| life.ended_tick).max().unwrap_or_default());
+        let aggregate = fold.aggregate(events.into_stacks(), &[], now);
+        let mut gathering = Gathering::new(metadata);
+        reader.codes().into_iter().for_each(|code| gathering.code(code));
+        reader.processes().for_each(|life| gathering.process(life));
+        gathering.notes().extend_from_slice(reader.notes());
+        gathering.rss().extend_from_slice(reader.rss());
+        let writer = Writer::create(&capture, false, metadata).expect("a place for it");
+        let mut begun = writer.begun().expect("a file");
+        gathering.write(&mut begun, &aggregate, reader.end()).expect("room");
+    }
+    reads_the_same("figures-v2");
+}
+
+fn is_blessing() -> bool {
+    std::env::var_os("PROF_BLESS").is_some()
+}
+
+fn reads_the_same(name: &str) {
+    let reader = Reader::open(&golden(&format!("{name}.prof"))).expect("the golden capture");
+    for (output, text) in [
+        ("stats.json", stats(&reader, Format::Json)),
+        ("stats.txt", stats(&reader, Format::WHOLE_TEXT)),
+        ("parse.jsonl", parse(&reader, Format::Json)),
+        ("parse.txt", parse(&reader, Format::WHOLE_TEXT)),
+    ] {
+        let name = format!("{name}.{output}");
+        if is_blessing() {
+            fs::write(golden(&name), &text).expect("room");
         }
+        assert_eq!(text, fs::read_to_string(golden(&name)).expect("a golden file"), "{name}");
     }
 }
 

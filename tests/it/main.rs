@@ -14,6 +14,7 @@
 
 mod dsl;
 
+mod aggregate;
 mod background;
 mod baseline;
 mod chroot;
