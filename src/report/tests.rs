@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Reading;
-use super::{Format, Order, Profile, Records, StatsReport, SummaryReport, Wanted};
+use super::{Format, Order, Page, Profile, Records, Start, StatsReport, SummaryReport, Wanted};
 use crate::analysis::{Fold, History, Question};
 use crate::capture::testing::{Records as Chunk, Scratch, code, metadata, put_chunk};
 use crate::capture::{Gathering, Reader, Writer};
@@ -15,6 +15,7 @@ use crate::model::{
     CodeObject, End, EndReason, Entry, Kind, Losses, MallocArena, Metadata, Module, Note, NoteKind,
     ProcessId, ProcessLife, Pymalloc, Python, RssSample, ThreadName, Tick,
 };
+use serde_json::Value;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -318,6 +319,49 @@ fn golden_figures_read_the_same() {
         gathering.write(&mut begun, &aggregate, reader.end()).expect("room");
     }
     reads_the_same("figures-v2");
+}
+
+/// A file can say anything.
+#[test]
+fn no_figures_are_too_strange() {
+    let reader = Reader::open(&golden("figures-v2.prof")).expect("the golden capture");
+    let aggregate: Value = reader.aggregate().expect("it has figures");
+    let mut read = 0;
+    for strange in [0, 1, 2, u64::from(u16::MAX), u64::from(u32::MAX), 1 << 63, u64::MAX] {
+        for part in ["totals", "stacks", "threads", "occupied", "arena_bytes", "history"] {
+            for every in [1, 2, 3, 5] {
+                let mut aggregate = aggregate.clone();
+                estrange(&mut aggregate[part], strange, every, &mut 0);
+                let scratch = Scratch::new();
+                let mut begun = scratch.writer().begun().expect("a file");
+                let gathering = Gathering::new(reader.metadata());
+                gathering.write(&mut begun, &aggregate, None).expect("room");
+                let reader = Reader::open(&scratch.path()).expect("it opens");
+                let profile = Profile::new(&reader, &lines);
+                read += u32::from(profile.completeness.damaged_chunks == 0);
+                let _text = (parse(&reader, Format::Json), stats(&reader, Format::WHOLE_TEXT));
+                let start = Start::default();
+                let page = Page { profile: &profile, file: "", before: None, start, with_source: false };
+                page.write(&mut Vec::new()).expect("memory");
+            }
+        }
+    }
+    assert!(read > 20, "only {read} were believed");
+}
+
+/// Puts a strange number in the place of each so many of them.
+fn estrange(value: &mut Value, strange: u64, every: u32, seen: &mut u32) {
+    match value {
+        Value::Number(number) => {
+            *seen += 1;
+            if seen.is_multiple_of(every) {
+                *number = strange.into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| estrange(value, strange, every, seen)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| estrange(value, strange, every, seen)),
+        _ => {}
+    }
 }
 
 fn is_blessing() -> bool {
