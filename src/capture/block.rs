@@ -3,9 +3,10 @@
 //! Reading is positional (`pread`), not through a mapping: a capture that another
 //! process cuts short while we read must end in an error, not in SIGBUS.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use super::format::{BLOCK_HEAD, BlockHead, BlockKind, FILE_HEAD, MAX_BODY, SYNC};
 use super::index::{self, BlockEntry};
@@ -35,6 +36,13 @@ impl Blocks {
     pub fn new(file: File) -> io::Result<Blocks> {
         let length = file.metadata()?.len();
         Ok(Blocks { file, length })
+    }
+
+    /// Whether another file has the name `path` by now.
+    pub fn is_replaced(&self, path: &Path) -> bool {
+        let identity = |found: Metadata| (found.dev(), found.ino());
+        let (own, found) = (self.file.metadata().map(identity), fs::metadata(path).map(identity));
+        own.is_ok_and(|own| found.is_ok_and(|found| found != own))
     }
 
     /// Looks how long the file is by now.

@@ -4,7 +4,7 @@
 //! A block whose end is not there yet is not there yet. It only reads.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::block::Blocks;
@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::format::{BLOCK_HEAD, BlockKind, FILE_HEAD};
 use super::gather::Gathering;
 use super::piece::Unpacker;
-use super::reader::open_blocks;
+use super::reader::{Reader, open_blocks, replacement};
 use crate::model::{CodeId, CodeObject, End, Event, Metadata, ProcessLife, RssSample, Stacks, ThreadName};
 
 /// While nothing else is waited for, pieces that come within this time are of one round.
@@ -22,6 +22,7 @@ const ROUND: Duration = Duration::from_millis(300);
 /// A capture that may grow.
 #[derive(Debug)]
 pub struct Follower {
+    path: PathBuf,
     blocks: Blocks,
     /// Where the next block begins.
     at: u64,
@@ -36,6 +37,7 @@ impl Follower {
     /// Opens the capture at `path`.
     pub fn open(path: &Path) -> Result<Follower> {
         let mut follower = Follower {
+            path: path.to_owned(),
             blocks: open_blocks(path)?,
             at: FILE_HEAD,
             gathering: Gathering::default(),
@@ -89,6 +91,15 @@ impl Follower {
     /// Blocks and chunks that are damaged.
     pub fn damaged(&self) -> u64 {
         self.damaged_blocks + self.gathering.damaged_chunks()
+    }
+
+    /// What is to be read instead: a capture without events has taken this one's place, or it
+    /// is one.
+    pub fn replacement(&self) -> Option<Reader> {
+        match self.gathering.rest.aggregate[..] {
+            [] => replacement(&self.blocks, &self.path),
+            _ => Reader::open(&self.path).ok(),
+        }
     }
 
     /// What was read so far.

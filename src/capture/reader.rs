@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::aggregate;
 use super::block::{Blocks, Found};
@@ -24,6 +24,7 @@ use crate::model::{
 /// An open capture. All but the events is in memory.
 #[derive(Debug)]
 pub struct Reader {
+    path: PathBuf,
     blocks: Blocks,
     table: ChunkTable,
     rest: Rest,
@@ -64,7 +65,7 @@ impl Reader {
             return Err(Error::NoMetadata(path.to_owned()));
         }
         rest.note_damage(&found, damage);
-        Ok(Reader { table: ChunkTable::new(&found.entries), blocks, rest, damage })
+        Ok(Reader { path: path.to_owned(), table: ChunkTable::new(&found.entries), blocks, rest, damage })
     }
 
     /// Who was recorded, how and where.
@@ -119,6 +120,17 @@ impl Reader {
         aggregate::unpack(&self.rest.aggregate)
     }
 
+    /// The capture that has taken this one's place: one without events is written anew every
+    /// few seconds.
+    pub fn replacement(&self) -> Option<Reader> {
+        replacement(&self.blocks, &self.path)
+    }
+
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.blocks.length()
+    }
+
     /// What was found damaged when opening. [`Events::damaged_chunks`] counts the
     /// chunks, which only reading them can tell.
     pub fn damage(&self) -> Damage {
@@ -134,6 +146,12 @@ impl Reader {
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.blocks, &self.table)
     }
+}
+
+/// The capture without events that has taken the place of this one.
+pub(super) fn replacement(blocks: &Blocks, path: &Path) -> Option<Reader> {
+    let is_replaced = blocks.is_replaced(path);
+    is_replaced.then(|| Reader::open(path).ok()).flatten().filter(Reader::is_aggregated)
 }
 
 /// Opens a file that begins as a capture does.

@@ -94,8 +94,7 @@ fn attach(arguments: &Arguments) -> anyhow::Result<()> {
     sentry::post();
     let signals = Signals::listen()?;
     let talk = Talk::new(options.pid, arguments.progress, arguments.quiet, arguments.verbose);
-    let has_view = talk.has_line() && !arguments.no_live && !recording.is_aggregated();
-    let mut view = View::new(has_view, &signals.0);
+    let mut view = View::new(talk.has_line() && !arguments.no_live, &signals.0);
     let mut tell = |progress| {
         let begun = match &progress {
             Progress::Started { path, .. } => Some(path.clone()),

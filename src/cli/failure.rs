@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use super::input::Aggregated;
+use super::input::NoEvents;
 use crate::capture;
 use crate::explore;
 use crate::record;
@@ -96,8 +96,8 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(explore::Error::NoTerminal) = error.downcast_ref() {
         return Some("`prof summary FILE` prints a table".to_owned());
     }
-    if let Some(error) = error.downcast_ref::<Aggregated>() {
-        return Some(error.hint().to_owned());
+    if error.downcast_ref::<NoEvents>().is_some() {
+        return Some("leave out --from, --to, --process and --within".to_owned());
     }
     match error.downcast_ref() {
         Some(record::Error::Capture(error)) => of_capture(error).map(str::to_owned),

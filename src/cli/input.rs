@@ -10,25 +10,10 @@ use crate::cpython::{self, Version};
 use crate::model::{CodeObject, Metadata};
 use crate::report::{Format, LineResolver, Profile, Reading};
 
-/// What cannot be had of a capture whose events were not kept.
+/// A capture without events was asked for something else than all of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Aggregated {
-    /// Another question than that about all of it.
-    #[error("its events were not kept (--aggregate): figures are of the whole recording")]
-    NoParts,
-    /// The live view.
-    #[error("its events are not kept (--aggregate): there is nothing to follow")]
-    NoEvents,
-}
-
-impl Aggregated {
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Aggregated::NoParts => "leave out --from, --to, --process and --within",
-            Aggregated::NoEvents => "`prof report FILE` shows how it stands, as often as wanted",
-        }
-    }
-}
+#[error("its events were not kept (--aggregate): figures are of the whole recording")]
+pub(super) struct NoEvents;
 
 /// Which capture, and how it is told.
 #[derive(clap::Args)]
@@ -82,7 +67,7 @@ pub(super) fn with_profile<T>(
     let lines = line_resolver(reader.metadata());
     let question = question(&reader)?;
     if reader.is_aggregated() && question != Question::default() {
-        return Err(Aggregated::NoParts.into());
+        return Err(NoEvents.into());
     }
     let mut progress = Progress::new("reading");
     let reading = Reading { question, intervals, progress: &mut |part| progress.show(part) };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::flamegraph::INTERVALS;
-use super::input::{Aggregated, line_resolver};
+use super::input::line_resolver;
 use crate::analysis::Question;
 use crate::capture::{self, Follower, Reader};
 use crate::explore::live::{self, Left, Own, Page};
@@ -36,9 +36,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Shows a recording; our own until it is over.
 pub(super) fn watch(file: &Path, own: Option<Own<'_>>) -> anyhow::Result<Left> {
     explore::check_terminal()?;
-    if Reader::open(file)?.is_aggregated() {
-        return Err(Aggregated::NoEvents.into());
-    }
     let follower = Follower::open(file)?;
     let lines = line_resolver(follower.metadata());
     let watch = Watch::new(follower, &lines);

@@ -60,11 +60,6 @@ enum OnFull {
 }
 
 impl Recording {
-    /// Whether no events are kept, from the start or later.
-    pub fn is_aggregated(&self) -> bool {
-        self.aggregation() != Aggregation::Never
-    }
-
     fn aggregation(&self) -> Aggregation {
         match (self.aggregate, self.on_full) {
             (true, _) => Aggregation::Always,

@@ -168,7 +168,6 @@ fn other_questions_are_refused() {
         let refused = prof(&["stats", &file, question[0], question[1]]).run();
         refused.refuses(FAILURE, &["its events were not kept"]).hints("leave out --from");
     }
-    prof(&["live", &file]).run().refuses(FAILURE, &["terminal"]);
     for options in [&["--aggregate", "--on-full", "aggregate"][..], &["--on-full", "aggregate"]] {
         let pid = target.pid();
         prof(&[&["attach", &pid], options].concat()).run().refuses(USAGE, &[]);

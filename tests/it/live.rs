@@ -45,6 +45,32 @@ fn viewers() {
     target.finish();
 }
 
+/// A capture without events is written anew again and again; who watches sees the latest one,
+/// also when it has been turned meanwhile, and one that has ended.
+#[test]
+fn captures_without_events() {
+    for options in [&["--aggregate"][..], &["--max-size", "1KiB", "--on-full", "aggregate"]] {
+        let mut target = target("aggregated.py").ready();
+        let file = target.scratch().join("figures.prof");
+        let pid = target.pid();
+        let recording = prof(&[&["attach", &pid], options, &["-o"]].concat()).arg(&file).recording();
+        let mut screen = live(&file);
+        screen.shows(&["recording · "]);
+        target.ask("leak 1000");
+        // Besides the program's own blocks there may be an arena or two.
+        screen.shows(&["leak (", " 1,00"]);
+        target.ask("leak 9000");
+        screen.shows(&["leak (", " 10,00"]);
+        recording.interrupt();
+        screen.shows(&["ended (interrupted)", " 10,00"]).press("q");
+        assert!(screen.ended().success());
+        let mut late = live(&file);
+        late.shows(&["ended (interrupted)", " 10,00"]).press("q");
+        assert!(late.ended().success());
+        target.finish();
+    }
+}
+
 /// What a killed recorder has left is shown, and that nothing new comes.
 #[test]
 fn the_recorder_is_killed() {
