@@ -124,7 +124,11 @@ impl Gathering {
     /// Writes all but the events, and what became of them, over the capture that was written
     /// there before: at each moment either is there whole. Returns its length.
     pub fn write(&self, over: &mut Begun, aggregate: &impl Serialize, end: Option<&End>) -> Result<u64> {
-        let (next, length) = self.write_to(&over.next_path(), aggregate, end)?;
+        let written = self.write_to(&over.next_path(), aggregate, end);
+        let (next, length) = written.map_err(|error| match error {
+            Error::Full(_) => Error::Full(over.path().to_owned()),
+            error => error,
+        })?;
         over.replace_by(next)?;
         Ok(length)
     }

@@ -271,6 +271,11 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Its name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where what is to replace it is written.
     pub(super) fn next_path(&self) -> PathBuf {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();

@@ -111,6 +111,9 @@ fn of_capture(error: &capture::Error) -> Option<&'static str> {
         capture::Error::Exists(_) => Some("choose another name with -o, or replace it with --force"),
         capture::Error::NotRegular(_) => Some("choose another name with -o"),
         capture::Error::Create(..) => Some("choose a directory that can be written to with -o"),
+        capture::Error::Full(_) => {
+            Some("what was written before stays there; make room, or choose another place with -o")
+        }
         capture::Error::Read(..) | capture::Error::NotACapture(_) => {
             Some("captures are made by `prof attach`; they end in .prof")
         }

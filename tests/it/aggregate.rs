@@ -1,8 +1,11 @@
 //! Recordings that keep figures only: exact, small, readable at every moment.
 
 use crate::dsl::*;
+use crate::lifecycle::SmallDisk;
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Bytes and blocks.
@@ -135,6 +138,43 @@ fn a_full_capture_becomes_one_of_figures() {
     is_exact(&file);
     let stats = prof(&["stats"]).arg(&file).run().success().stdout;
     assert!(stats.contains("the capture had the size asked for"), "{stats}");
+    target.finish();
+}
+
+/// The last one that could be written stays; later ones are written when there is room again.
+#[test]
+fn full_disk() {
+    let Some(disk) = SmallDisk::new() else { return skip("no right to mount a file system") };
+    let mut target = target("aggregated.py").ready();
+    let (file, rest) = (disk.path().join("capture.prof"), disk.path().join("rest"));
+    let recording = prof(&["attach", &target.pid(), "--aggregate", "-o"]).arg(&file).recording();
+    target.ask("leak 1000");
+    let has_blocks = |blocks| (figures(&file, "leak")[0].1 == blocks).then_some(());
+    until("it is in the capture", || has_blocks(1000));
+    let fill = || {
+        let mut filling = fs::File::create(&rest).expect("there is room for a name");
+        while filling.write_all(&[1; 4096]).is_ok() {}
+        let changed = || fs::metadata(disk.path()).expect("it is there").modified().expect("it has a time");
+        let before = changed();
+        until("another try", || (changed() > before).then_some(()));
+    };
+    fill();
+    target.ask("leak 200");
+    has_blocks(1000).expect("the last one stays");
+    fs::remove_file(&rest).expect("it is there");
+    until("it is in the capture", || has_blocks(1200));
+    fill();
+    recording.signal(Signal::INT);
+    let ended = recording.wait();
+    assert_eq!(ended.status.and_then(|status| status.code()), Some(FAILURE), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("no room for more of") && !ended.stderr.contains(".next"),
+        "{}",
+        ended.stderr
+    );
+    has_blocks(1200).expect("the last one stays");
+    let stats = prof(&["stats"]).arg(&file).run().success().stdout;
+    assert!(stats.contains("could not be written for a time"), "{stats}");
     target.finish();
 }
 

@@ -184,14 +184,20 @@ fn done(counts: &Path) -> [(u64, u64); 2] {
 }
 
 /// A disk of one MiB, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
+pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn new() -> Option<SmallDisk> {
+    /// `None` without the right to mount.
+    pub fn new() -> Option<SmallDisk> {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir.path()).output();
         mount.is_ok_and(|output| output.status.success()).then_some(SmallDisk(dir))
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 
@@ -206,7 +212,7 @@ impl Drop for SmallDisk {
 fn full_disk() {
     let Some(disk) = SmallDisk::new() else { return skip("no right to mount a file system") };
     let target = target("load.py").arg("2").ready();
-    let file = disk.0.path().join("capture.prof");
+    let file = disk.path().join("capture.prof");
     let recording = prof(&["attach", &target.pid(), "-o"]).arg(&file).recording();
     let capture = ended(recording.wait(), "disk_full");
     assert!(!capture.events.is_empty());
