@@ -27,6 +27,12 @@ impl Processes {
         self.0.len() == 1
     }
 
+    /// The pid, where there are several processes.
+    pub fn pid(&self, process: ProcessId) -> Option<u32> {
+        let life = self.0.get(&process).filter(|_| !self.is_single())?;
+        Some(life.pid)
+    }
+
     /// Pid and number, as `pid 4711 (#3)`.
     pub fn label(&self, process: ProcessId) -> String {
         match self.0.get(&process) {

@@ -1,4 +1,5 @@
-//! A table for spreadsheets: a line for each row, with Memray's columns.
+//! A table for spreadsheets: a line for each row, with Memray's columns, and behind them the
+//! process where there are several.
 //!
 //! Spreadsheets take a cell that begins like a formula for one, quoted or not. So such a
 //! cell gets an apostrophe in front, which they take for "this is text".
@@ -11,23 +12,29 @@ use crate::model::Tid;
 use crate::report::place::Place;
 
 const COLUMNS: [&str; 6] = ["allocator", "num_allocations", "size", "tid", "thread_name", "stack_trace"];
+const OF_SEVERAL: [&str; 2] = ["pid", "process"];
 
 pub(super) fn write(transform: &Transform<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
     let profile = transform.profile;
     let mut table = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
-    table.write_record(COLUMNS)?;
+    let of_several = OF_SEVERAL.iter().filter(|_| !profile.processes.is_single());
+    table.write_record(COLUMNS.iter().chain(of_several))?;
     for row in transform.most_first(transform.rows()) {
         let sum = transform.view.of(&row.figures);
         let Tid(tid) = profile.threads.tid(row.thread);
         let frames: Vec<_> = profile.frames(row.stack).map(frame).collect();
-        table.write_record([
-            row.kind.name(),
-            &sum.blocks.to_string(),
-            &sum.bytes.to_string(),
-            &tid.to_string(),
-            &text(plain(profile.threads.name(row.thread))),
-            &text(frames.join("|")),
-        ])?;
+        let process = profile.threads.process(row.thread);
+        let whose =
+            profile.processes.pid(process).map(|pid| [pid, process.0].map(|number| number.to_string()));
+        let cells = [
+            row.kind.name().to_owned(),
+            sum.blocks.to_string(),
+            sum.bytes.to_string(),
+            tid.to_string(),
+            text(plain(profile.threads.name(row.thread))),
+            text(frames.join("|")),
+        ];
+        table.write_record(cells.into_iter().chain(whose.into_iter().flatten()))?;
     }
     table.flush()
 }

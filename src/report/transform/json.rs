@@ -55,6 +55,11 @@ struct RowText<'p> {
     tid: u32,
     thread: u32,
     thread_name: &'p str,
+    /// Where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<u32>,
     #[serde(flatten)]
     views: Views,
     stack: Vec<(&'p str, &'p str, u32)>,
@@ -126,11 +131,15 @@ fn gap_text(profile: &Profile<'_>, gap: &Gap) -> GapText {
 
 fn row_text<'p>(profile: &'p Profile<'_>, row: &Row) -> RowText<'p> {
     let Tid(tid) = profile.threads.tid(row.thread);
+    let process = profile.threads.process(row.thread);
+    let pid = profile.processes.pid(process);
     RowText {
         allocator: row.kind.name(),
         tid,
         thread: row.thread.0,
         thread_name: profile.threads.name(row.thread),
+        pid,
+        process: pid.map(|_| process.0),
         views: Views::of(&row.figures),
         stack: profile.frames(row.stack).map(|place| (&*place.function, place.file, place.line)).collect(),
     }

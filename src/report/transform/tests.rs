@@ -4,8 +4,9 @@
 use flate2::read::GzDecoder;
 use prost::Message;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
+use std::path::Path;
 
 use super::*;
 use crate::analysis::Question;
@@ -435,6 +436,29 @@ fn json_has_every_figure() {
         let names: HashSet<_> = list(&file["rows"]).iter().map(|row| row["thread_name"].as_str()).collect();
         assert_eq!(names, HashSet::from([Some("main"), Some("@pool\u{202e}")]), "as they are");
     });
+}
+
+/// Where there are several, rows say whose they are.
+#[test]
+fn processes_are_told_apart() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/forked-v2.prof");
+    let reader = Reader::open(&golden).expect("the golden capture");
+    let profile = Profile::new(&reader, &|code: &CodeObject, _| code.first_line);
+    let transform = Transform { profile: &profile, view: View::Allocations, blocks: false, window: None };
+    let table = text(&transform, TransformFormat::Csv);
+    let whose: BTreeMap<_, u64> = table.lines().skip(1).fold(BTreeMap::new(), |mut sums, line| {
+        let cells: Vec<_> = line.split(',').collect();
+        let bytes: u64 = cells[2].parse().expect("a number");
+        *sums.entry([cells[6], cells[7]].map(str::to_owned)).or_default() += bytes;
+        sums
+    });
+    let key = |pid: &str, process: &str| [pid.to_owned(), process.to_owned()];
+    let expected = [(key("1001", "1"), 704), (key("1002", "2"), 7040), (key("42", "0"), 30701)];
+    assert_eq!(whose.into_iter().collect::<Vec<_>>(), expected);
+    assert!(table.starts_with("allocator,num_allocations,size,tid,thread_name,stack_trace,pid,process\r\n"));
+    let rows = json(&transform, TransformFormat::Json)["rows"].clone();
+    let of = |pid: u64| list(&rows).iter().filter(|row| row["pid"] == pid).count();
+    assert_eq!([of(42), of(1001), of(1002)], [5, 1, 1]);
 }
 
 #[test]
