@@ -16,6 +16,7 @@ mod input;
 mod keys;
 pub mod live;
 mod material;
+pub mod picker;
 mod screen;
 mod search;
 mod shape;
@@ -72,6 +73,9 @@ pub enum Error {
     /// The terminal failed.
     #[error("the terminal failed")]
     Terminal(#[from] io::Error),
+    /// There is no list of processes.
+    #[error("the processes cannot be listed")]
+    Processes(#[source] io::Error),
 }
 
 /// How it ended.

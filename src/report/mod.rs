@@ -32,7 +32,7 @@ pub use json::write_line;
 pub use merged::Merged;
 pub use module::{Modules, Origin, is_import_system};
 pub use page::{Page, Start, StartView};
-pub use place::{LineResolver, NO_PYTHON, Place, Places};
+pub use place::{LineResolver, NO_PYTHON, Place, Places, head};
 pub use plain::Plain;
 pub use profile::{Completeness, Profile, Reading, Row};
 pub use records::Records;
