@@ -200,7 +200,11 @@ fn one_to_be_looked_at() {
 fn not_every_terminal() {
     let named = Named::new("drawn");
     let targets = [named.target(), named.target()];
-    for words in [&["env", "TERM=dumb"][..], &["sh", "-c", "exec \"$@\" > /dev/null", "sh"]] {
+    for words in [
+        &["env", "TERM=dumb"][..],
+        &["sh", "-c", "exec \"$@\" > /dev/null", "sh"],
+        &["bash", "-c", "set -o pipefail; \"$@\" 2>&1 >&0 | cat", "bash"],
+    ] {
         let mut screen = Screen::under(words, &["attach", "--cmdline", &named.name]);
         assert_eq!(screen.ended().code(), Some(REFUSAL), "{}", screen.text());
         screen.shows(&["resident", &targets[0].pid(), &targets[1].pid(), "hint: give the pid of one"]);

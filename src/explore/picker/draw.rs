@@ -155,8 +155,9 @@ fn line(row: &Row, columns: &Columns, theme: Theme) -> Line<'static> {
     match &row.offer.obstacle {
         None => Line::raw(figures + &head(&command, room)),
         Some(why) => {
-            let why =
-                format!("  ✗ {}", Plain(why.trim_start_matches(&format!("process {} ", row.offer.pid))));
+            // It begins with the pid, which stands in the first column.
+            let beginning = format!("process {} ", row.offer.pid);
+            let why = format!("  ✗ {}", Plain(why.strip_prefix(&beginning).unwrap_or(why)));
             // Each has a half, and what the other one leaves.
             let half = room.saturating_sub(why.chars().count()).max(room / 2);
             let command = head(&command, half);
