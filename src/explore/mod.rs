@@ -16,6 +16,7 @@ mod input;
 mod keys;
 pub mod live;
 mod material;
+mod outline;
 pub mod picker;
 mod screen;
 mod search;
@@ -162,7 +163,7 @@ impl Explorer<'_> {
         self.screen.terminal().draw(|frame| {
             let areas = Areas::new(frame.area(), scene.facts, state);
             let Rect { y, height, .. } = areas.lines;
-            state.fit(y, height);
+            state.outline.fit(y, height);
             draw::draw(frame, &areas, state, &scene);
         })?;
         Ok(())

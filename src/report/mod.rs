@@ -43,4 +43,4 @@ pub use threads::Threads;
 pub use transform::{Transform, TransformFormat};
 pub use units::{bytes, count, duration, plural, signed_bytes};
 pub use view::View;
-pub use watch::{Grouping, LiveRow, Snapshot, Watch};
+pub use watch::{Grouping, LivePath, LiveRow, Snapshot, Watch};

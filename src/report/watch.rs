@@ -24,6 +24,8 @@ pub struct Grouping {
     pub by_function: bool,
     /// Each thread has rows of its own.
     pub by_thread: bool,
+    /// Which row calls which is told too.
+    pub has_paths: bool,
 }
 
 /// What one function or line holds.
@@ -47,11 +49,23 @@ pub struct LiveRow {
     pub growth_bytes: i64,
 }
 
+/// What is live from one stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LivePath {
+    /// Its frames, as numbers of rows, leaf first.
+    pub rows: Vec<u32>,
+    /// What it holds.
+    pub live: Sum,
+}
+
 /// How it stands.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// In no order.
+    /// In the order in which they were met: with the same grouping a number means the same row
+    /// in each later snapshot.
     pub rows: Vec<LiveRow>,
+    /// All that is live, by stack; nothing where that is not wanted.
+    pub paths: Vec<LivePath>,
     /// Live on the heap.
     pub live: Sum,
     /// The most there was.
@@ -179,12 +193,13 @@ impl<'a> Watch<'a> {
 
     /// How it stands.
     pub fn snapshot(&mut self, grouping: Grouping) -> Snapshot {
-        let rows = self.rows(grouping);
+        let (rows, paths) = self.rows(grouping);
         let end = self.follower.end();
         let rss = self.follower.rss();
         let losses = end.map_or(0, |end| end.losses.events());
         Snapshot {
             rows,
+            paths,
             live: self.ledger.live(),
             peak_bytes: self.ledger.peak().0,
             resident_bytes: rss.last().map_or(0, |sample| sample.resident_bytes),
@@ -209,12 +224,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn rows(&mut self, grouping: Grouping) -> Vec<LiveRow> {
+    fn rows(&mut self, grouping: Grouping) -> (Vec<LiveRow>, Vec<LivePath>) {
         let mut names = Threads::new(self.follower.threads(), self.follower.processes());
         self.met.iter().for_each(|&(thread, tid, process)| names.met(thread, tid, process));
         let mut rows: Vec<LiveRow> = Vec::new();
         let mut row_of: HashMap<(u32, u32, u32), usize> = HashMap::new();
-        let mut seen = HashSet::new();
+        let (mut seen, mut paths) = (HashSet::new(), Vec::new());
         for (id, figures) in self.ledger.figures() {
             let site = self.live.sites().get(id);
             let marked = self.mark.as_ref().and_then(|(held, _)| held.get(id.0 as usize)).copied();
@@ -225,6 +240,7 @@ impl<'a> Watch<'a> {
                 frames.push(None);
             }
             seen.clear();
+            let mut path = LivePath { rows: Vec::new(), live: figures.live };
             for (depth, frame) in frames.into_iter().enumerate() {
                 let code = frame.map(|frame| frame.code);
                 let line = match (frame, code.and_then(|code| self.follower.code(code))) {
@@ -240,6 +256,9 @@ impl<'a> Watch<'a> {
                     rows.push(row(&self.follower, code, line, thread));
                     rows.len() - 1
                 });
+                if grouping.has_paths {
+                    path.rows.push(row as u32);
+                }
                 let row = &mut rows[row];
                 if depth == 0 {
                     row.own.add(figures.live);
@@ -250,8 +269,11 @@ impl<'a> Watch<'a> {
                     row.total_bytes += figures.live.bytes;
                 }
             }
+            if grouping.has_paths && !path.live.is_zero() {
+                paths.push(path);
+            }
         }
-        rows
+        (rows, paths)
     }
 }
 
