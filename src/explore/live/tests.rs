@@ -164,6 +164,16 @@ fn keys_in_the_tree() {
     assert!(state.outline.is_none() && !state.grouping.has_paths);
 }
 
+#[test]
+fn threads_are_told_at_the_top_of_the_tree() {
+    let mut apart = snapshot();
+    apart.rows.iter_mut().for_each(|row| row.thread = Some(format!("of-{}", row.line)));
+    let mut state = tree_of("");
+    state.outline.iter_mut().for_each(|outline| outline.fit(3, 20));
+    state.take(apart);
+    assert_eq!(lines(&state).join(" "), ">all of-7 Cache.put parse of-3");
+}
+
 /// Wherever the node goes; to its caller where it is gone.
 #[test]
 fn the_cursor_stays_on_its_node() {

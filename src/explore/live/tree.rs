@@ -62,8 +62,9 @@ pub fn name(node: &Node, rows: &[LiveRow], width: usize) -> String {
         Label::All => "all".to_owned(),
         Label::Spot(SpotId(number)) => {
             let row = &rows[number as usize];
-            let thread =
-                row.thread.as_ref().map_or_else(String::new, |thread| format!("{} · ", Plain(thread)));
+            // All below it is of the same thread.
+            let thread = row.thread.as_ref().filter(|_| node.parent == Tree::ROOT);
+            let thread = thread.map_or_else(String::new, |thread| format!("{} · ", Plain(thread)));
             let room = width.saturating_sub(thread.chars().count());
             thread + &short(row, room)
         }
