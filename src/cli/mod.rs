@@ -18,6 +18,7 @@ mod input;
 mod live;
 mod output;
 mod parse;
+mod pick;
 mod progress;
 mod ps;
 mod recording;

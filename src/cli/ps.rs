@@ -120,13 +120,17 @@ pub(super) fn write_table(candidates: &[Candidate], out: &mut impl Write) -> io:
     Ok(())
 }
 
-/// The arguments, cut; the name of a process without any.
-fn command(candidate: &Candidate) -> String {
-    let command = match candidate.command.is_empty() {
+/// The arguments; the name of a process without any.
+pub(super) fn command_line(candidate: &Candidate) -> String {
+    match candidate.command.is_empty() {
         true => format!("[{}]", candidate.name),
         false => candidate.command.join(" "),
-    };
-    let shown = Plain(&command).to_string();
+    }
+}
+
+/// The same, cut.
+fn command(candidate: &Candidate) -> String {
+    let shown = Plain(&command_line(candidate)).to_string();
     match shown.char_indices().nth(COMMAND_CHARACTERS) {
         Some((end, _)) => format!("{}…", &shown[..end]),
         None => shown,

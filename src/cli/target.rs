@@ -1,22 +1,21 @@
 //! Which process is meant: by pid, by name, by a pattern of its command line, or by there
 //! being only one.
 
-use std::fs;
-use std::io::{BufWriter, IsTerminal, stderr, stdin};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, BufWriter, stderr};
 use std::time::Duration;
 
 use prof_shared::ring::Shape;
 use regex::Regex;
 
+use super::pick;
 use super::ps::{unseen, write_table};
 use crate::record::{Candidate, Census, Error, census};
 
 /// The process, or how it is found.
 #[derive(clap::Args)]
 pub(super) struct Which {
-    /// The process to record; without it those that can be are listed, and on a terminal one
-    /// may be chosen.
+    /// The process to record; without it one may be chosen from a list on a terminal, and
+    /// elsewhere those that can be are listed.
     #[arg(value_parser = clap::value_parser!(i32).range(1..), conflicts_with_all = ["name", "cmdline"])]
     pid: Option<i32>,
     /// The Python process of this name: that of the process, its program or its script.
@@ -39,19 +38,21 @@ pub(super) struct Chosen {
 }
 
 impl Which {
-    /// The process that is meant. Where that is not clear the candidates are listed on
-    /// stderr, and on a terminal one may be chosen.
+    /// The process that is meant. Where that is not clear one may be chosen on a terminal;
+    /// elsewhere the candidates are listed on stderr.
     pub fn choose(&self, ring: Shape) -> anyhow::Result<Chosen> {
         if let Some(pid) = self.pid {
             return Ok(Chosen { pid, start_ticks: None });
         }
-        let (candidates, unseen) = self.look(ring)?;
-        let free = free(&candidates);
+        let census = self.look(ring)?;
+        let (candidates, unseen) = (&census.candidates, unseen(census.hidden));
+        let free = free(candidates);
         let (why, hint) = match free[..] {
             [one] if self.is_given() => {
                 unseen.into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
                 return Ok(chosen(one));
             }
+            [_, ..] if pick::is_possible() => return pick::pick(&census, || self.look(ring)),
             [] if candidates.is_empty() => {
                 let hint = unseen.unwrap_or_else(|| "`prof ps` lists all Python processes".to_owned());
                 return Err(refused(self.not_found(), &hint));
@@ -60,22 +61,19 @@ impl Which {
             [_] => ("no process was given".to_owned(), "give the pid, --name or --cmdline"),
             _ => (format!("{} Python processes could be meant", free.len()), "give the pid of one"),
         };
-        write_table(&candidates, &mut BufWriter::new(stderr().lock()))?;
+        write_table(candidates, &mut BufWriter::new(stderr().lock()))?;
         unseen.into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
-        match !free.is_empty() && stdin().is_terminal() && stderr().is_terminal() {
-            true => ask(&free),
-            false => Err(refused(why, hint)),
-        }
+        Err(refused(why, hint))
     }
 
     /// All that are meant and can be recorded; why the others cannot is told.
     pub fn choose_all(&self, ring: Shape) -> anyhow::Result<Vec<Chosen>> {
-        let (candidates, unseen) = self.look(ring)?;
+        let Census { candidates, hidden } = self.look(ring)?;
         let free = free(&candidates);
         if free.is_empty() || free.len() < candidates.len() {
             write_table(&candidates, &mut BufWriter::new(stderr().lock()))?;
         }
-        unseen.into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
+        unseen(hidden).into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
         match free[..] {
             [] if candidates.is_empty() => {
                 Err(refused(self.not_found(), "`prof ps` lists all Python processes"))
@@ -85,11 +83,11 @@ impl Which {
         }
     }
 
-    /// What could be meant, and what is not seen.
-    fn look(&self, ring: Shape) -> anyhow::Result<(Vec<Candidate>, Option<String>)> {
-        let Census { mut candidates, hidden } = census(ring, Duration::ZERO)?;
-        candidates.retain(|candidate| self.matches(candidate));
-        Ok((candidates, unseen(hidden)))
+    /// What could be meant.
+    fn look(&self, ring: Shape) -> io::Result<Census> {
+        let mut census = census(ring, Duration::ZERO)?;
+        census.candidates.retain(|candidate| self.matches(candidate));
+        Ok(census)
     }
 
     fn is_given(&self) -> bool {
@@ -141,31 +139,12 @@ fn names<'a>(own: &'a str, command: &'a [String]) -> Vec<&'a str> {
     names
 }
 
-/// Asks for one of the processes by its pid. Where there is only one of the user's own, Enter
-/// takes it.
-fn ask(free: &[&Candidate]) -> anyhow::Result<Chosen> {
-    let own_uid = fs::metadata("/proc/self")?.uid();
-    let mut own = free.iter().filter(|candidate| candidate.uid == own_uid);
-    let offered = own.next().filter(|_| own.next().is_none());
-    let offer = offered.map(|candidate| format!(" [{}]", candidate.pid)).unwrap_or_default();
-    eprint!("record which pid{offer}? ");
-    let mut line = String::new();
-    stdin().read_line(&mut line)?;
-    // A line of its own is an answer; the end of input is none.
-    let answer = match line.trim() {
-        "" if line.ends_with('\n') => offered.copied(),
-        pid => free.iter().copied().find(|candidate| candidate.pid.to_string() == pid),
-    };
-    answer
-        .map(chosen)
-        .ok_or_else(|| refused("no process was chosen".to_owned(), "give the pid of one in the list"))
-}
-
 fn chosen(candidate: &Candidate) -> Chosen {
     Chosen { pid: candidate.pid, start_ticks: Some(candidate.start_ticks) }
 }
 
-fn refused(why: String, hint: &str) -> anyhow::Error {
+/// Nobody was touched.
+pub(super) fn refused(why: String, hint: &str) -> anyhow::Error {
     Error::Refused { why, hint: Some(hint.to_owned()) }.into()
 }
 

@@ -38,7 +38,7 @@ fn screen(state: &mut State<'_>, (columns, rows): (u16, u16)) -> String {
     terminal
         .draw(|frame| {
             let areas = Areas::new(frame.area(), &facts, state);
-            state.fit(areas.lines.y, areas.lines.height);
+            state.outline.fit(areas.lines.y, areas.lines.height);
             draw::draw(frame, &areas, state, &scene);
         })
         .expect("memory");

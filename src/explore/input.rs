@@ -1,12 +1,18 @@
-//! Keys, resizes and signals, as one stream.
+//! Keys, resizes and signals, as one stream, which ends when it is dropped: the terminal may
+//! then have another reader.
 
 use ratatui::crossterm::event::{self, Event};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// Within this time the reader of the terminal notices that nobody wants more.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Something that came from outside.
 #[derive(Debug)]
@@ -24,6 +30,9 @@ pub enum Message {
 /// The stream.
 pub struct Input {
     messages: Receiver<Message>,
+    is_over: Arc<AtomicBool>,
+    signals: Handle,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Input {
@@ -31,17 +40,19 @@ impl Input {
     pub fn start() -> io::Result<Input> {
         let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGCONT])?;
         let (sender, messages) = channel();
-        let of_signals = sender.clone();
-        thread::spawn(move || {
+        let (of_signals, handle) = (sender.clone(), signals.handle());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let is_last = is_over.clone();
+        let listen = move || {
             for signal in signals.forever() {
                 let message = if signal == SIGCONT { Message::Continued } else { Message::End(signal) };
                 if of_signals.send(message).is_err() {
                     return;
                 }
             }
-        });
-        thread::spawn(move || read(&sender));
-        Ok(Input { messages })
+        };
+        let threads = vec![thread::spawn(listen), thread::spawn(move || read(&sender, &is_last))];
+        Ok(Input { messages, is_over, signals: handle, threads })
     }
 
     /// Waits for the next message.
@@ -60,12 +71,25 @@ impl Input {
     }
 }
 
-fn read(sender: &Sender<Message>) {
-    loop {
-        let (message, is_last) = match event::read() {
-            Ok(event) => (Message::Event(event), false),
-            Err(error) => (Message::Gone(error), true),
-        };
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.is_over.store(true, Relaxed);
+        self.signals.close();
+        for thread in self.threads.drain(..) {
+            // If it panicked it has said so itself.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn read(sender: &Sender<Message>, is_over: &AtomicBool) {
+    while !is_over.load(Relaxed) {
+        let (message, is_last) =
+            match event::poll(GLANCE).and_then(|is_there| is_there.then(event::read).transpose()) {
+                Ok(None) => continue,
+                Ok(Some(event)) => (Message::Event(event), false),
+                Err(error) => (Message::Gone(error), true),
+            };
         if sender.send(message).is_err() || is_last {
             return;
         }

@@ -16,6 +16,8 @@ mod input;
 mod keys;
 pub mod live;
 mod material;
+mod outline;
+pub mod picker;
 mod screen;
 mod search;
 mod shape;
@@ -72,6 +74,9 @@ pub enum Error {
     /// The terminal failed.
     #[error("the terminal failed")]
     Terminal(#[from] io::Error),
+    /// There is no list of processes.
+    #[error("the processes cannot be listed")]
+    Processes(#[source] io::Error),
 }
 
 /// How it ended.
@@ -158,7 +163,7 @@ impl Explorer<'_> {
         self.screen.terminal().draw(|frame| {
             let areas = Areas::new(frame.area(), scene.facts, state);
             let Rect { y, height, .. } = areas.lines;
-            state.fit(y, height);
+            state.outline.fit(y, height);
             draw::draw(frame, &areas, state, &scene);
         })?;
         Ok(())

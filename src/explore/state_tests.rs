@@ -51,11 +51,11 @@ fn press(state: &mut State<'_>, words: &str) -> Outcome {
 
 fn shown(state: &State<'_>) -> Vec<String> {
     let line = |(id, is_selected)| {
-        let name = name(state.tree.node(id), state.material, 200);
+        let name = name(state.outline.tree.node(id), state.material, 200);
         let name = name.split(" (").next().unwrap_or_default().to_owned();
         if is_selected { format!("> {name}") } else { name }
     };
-    state.on_screen().map(line).collect()
+    state.outline.on_screen().map(line).collect()
 }
 
 fn shop() -> Material<'static> {
@@ -72,7 +72,7 @@ fn shop() -> Material<'static> {
 fn check(words: &str, expected: &[&str]) {
     let material = shop();
     let mut state = State::new(&material, PLAIN);
-    state.fit(3, 20);
+    state.outline.fit(3, 20);
     press(&mut state, words);
     assert_eq!(shown(&state), expected, "{words}");
 }
@@ -164,11 +164,11 @@ fn other_trees_at_the_same_place() {
 fn searching() {
     let material = shop();
     let mut state = State::new(&material, PLAIN);
-    state.fit(0, 20);
+    state.outline.fit(0, 20);
     press(&mut state, "/LEa");
     assert_eq!(state.mode, Mode::Typing("LEa".into()));
     press(&mut state, "back back back lea enter");
-    assert_eq!((state.search.len(), state.search.number(state.selected())), (1, Some(1)));
+    assert_eq!((state.search.len(), state.search.number(state.outline.selected())), (1, Some(1)));
     assert_eq!(
         shown(&state),
         ["all", "main", "load", "parse", "serve", "handle", "> leak", "import1", "(no Python stack)"]
@@ -178,7 +178,7 @@ fn searching() {
     assert_eq!(state.search.len(), 7);
     let mut next = |key: &str| {
         press(&mut state, key);
-        state.search.number(state.selected())
+        state.search.number(state.outline.selected())
     };
     let forward: Vec<_> = (0..4).filter_map(|_| next("n")).collect();
     let back: Vec<_> = (0..6).filter_map(|_| next("N")).collect();
@@ -213,7 +213,7 @@ fn scrolling() {
     let rows: Vec<_> = rows.iter().map(|(stack, thread, bytes)| (stack.as_str(), *thread, *bytes)).collect();
     let material = material(&rows);
     let mut state = State::new(&material, PLAIN);
-    state.fit(2, 5);
+    state.outline.fit(2, 5);
     for (words, expected) in [
         ("", ["> all", "main", "f00", "f01", "f02"]),
         ("pgdn", ["main", "f00", "f01", "f02", "> f03"]),
@@ -236,7 +236,7 @@ fn scrolling() {
     }
     // The screen may shrink to a line.
     press(&mut state, "right end");
-    state.fit(2, 0);
+    state.outline.fit(2, 0);
     assert_eq!(shown(&state), ["> f49"]);
 }
 

@@ -74,7 +74,7 @@ impl Place<'_> {
 }
 
 /// The first `width` columns, with a mark where something is missing.
-fn head(text: &str, width: usize) -> String {
+pub fn head(text: &str, width: usize) -> String {
     match text.chars().count() <= width {
         true => text.to_owned(),
         false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),

@@ -27,10 +27,9 @@ impl Processes {
         self.0.len() == 1
     }
 
-    /// The pid, where there are several processes.
+    /// The pid, if it is known.
     pub fn pid(&self, process: ProcessId) -> Option<u32> {
-        let life = self.0.get(&process).filter(|_| !self.is_single())?;
-        Some(life.pid)
+        self.0.get(&process).map(|life| life.pid)
     }
 
     /// Pid and number, as `pid 4711 (#3)`.

@@ -71,6 +71,26 @@ fn captures_without_events() {
     }
 }
 
+/// Callers and what they called; where one has gone to there newer figures come.
+#[test]
+fn as_a_tree() {
+    let (mut target, file, recording) = recording();
+    let mut screen = live(&file);
+    screen.shows(&["Thread.run", "t tree"]).press("t").shows(&["▾ all", "Share", "Thread.run", "t table"]);
+    screen.press("/Thread.run\r").shows(&["/Thread.run  Esc shows all"]).press("\x1b[B\x1b[D");
+    let closed = |text: String| text.contains("▸") && text.contains(" 2/2 ");
+    until("what is below is hidden", || closed(screen.text()).then_some(()));
+    let figures = || screen.text().lines().nth(1).map(str::to_owned);
+    let before = figures();
+    target.ask("rounds");
+    until("newer figures are there", || (figures() != before).then_some(()));
+    assert!(closed(screen.text()), "{}", screen.text());
+    screen.press("t").shows(&["Own▾"]).press("\x1b").shows(&["t tree"]).press("q");
+    assert!(screen.ended().success());
+    recording.interrupt();
+    target.finish();
+}
+
 /// What a killed recorder has left is shown, and that nothing new comes.
 #[test]
 fn the_recorder_is_killed() {

@@ -41,6 +41,7 @@ mod matrix;
 mod names;
 mod pages;
 mod payload_file;
+mod picker;
 mod progress;
 mod protections;
 mod ps;

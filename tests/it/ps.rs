@@ -2,7 +2,6 @@
 
 use crate::dsl::*;
 use rustix::process::Signal;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The line of a process in what `prof ps --json` prints.
@@ -68,13 +67,6 @@ fn the_table_has_a_line_each() {
     let pid = target.pid();
     assert_eq!(out.lines().filter(|line| line.split_whitespace().next() == Some(&pid)).count(), 1, "{out}");
     target.finish();
-}
-
-/// A program under a name that no other process has.
-fn uniquely_named(dir: &Path, word: &str) -> PathBuf {
-    let path = dir.join(format!("{word}{}.py", std::process::id()));
-    std::os::unix::fs::symlink(program("echo.py"), &path).expect("a link can be made");
-    path
 }
 
 #[test]

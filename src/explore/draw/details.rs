@@ -28,7 +28,7 @@ pub fn details(frame: &mut Frame<'_>, area: Rect, state: &State<'_>, scene: &Sce
     let block = Block::new().borders(if is_wide { Borders::LEFT } else { Borders::TOP });
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    if state.selected() == Tree::ROOT {
+    if state.outline.selected() == Tree::ROOT {
         let facts = scene.facts.more.iter().map(|(name, text)| fact(name, text, scene.theme));
         let facts = Paragraph::new(facts.collect::<Vec<_>>()).wrap(Wrap { trim: false });
         return frame.render_widget(facts, inner);
@@ -77,9 +77,9 @@ fn middle_cut(text: &str, width: usize) -> String {
 }
 
 fn facts(state: &State<'_>) -> Vec<Fact> {
-    let node = state.tree.node(state.selected());
+    let node = state.outline.tree.node(state.outline.selected());
     let mut facts = place(node, state);
-    let all = state.tree.node(Tree::ROOT).total.bytes;
+    let all = state.outline.tree.node(Tree::ROOT).total.bytes;
     facts.push(("Size", format!("{}, {} of all", bytes(node.total.bytes), percent(node.total.bytes, all))));
     facts.push(("Allocations", count(node.total.blocks)));
     // In an inverted tree all belongs to the callers at the ends.
@@ -120,7 +120,7 @@ struct Shares {
 impl Shares {
     fn of(state: &State<'_>) -> Shares {
         let (mut threads, mut kinds) = (HashMap::<ThreadSerial, u64>::new(), HashMap::<Kind, u64>::new());
-        for number in state.tree.rows(state.selected()) {
+        for number in state.outline.tree.rows(state.outline.selected()) {
             let row: &Row = &state.material.rows[number as usize];
             let bytes = state.shape.view.of(&row.figures).bytes;
             add(&mut threads, row.thread, bytes);

@@ -31,7 +31,7 @@ pub fn header(frame: &mut Frame<'_>, area: Rect, state: &State<'_>, scene: &Scen
 
 /// Which memory, how much of it, and in which form.
 fn shown(state: &State<'_>, theme: Theme) -> Line<'static> {
-    let (shape, total) = (state.shape, state.tree.node(Tree::ROOT).total);
+    let (shape, total) = (state.shape, state.outline.tree.node(Tree::ROOT).total);
     let title = shape.view.title(total.bytes, state.material.has_gaps);
     let mut form = format!(" · {}", plural(total.blocks, "allocation"));
     for (is_so, text) in [
@@ -60,7 +60,7 @@ fn warnings(facts: &Facts, state: &State<'_>) -> Vec<String> {
 
 /// Draws the last line: what is typed, what was found, or the keys.
 pub fn footer(frame: &mut Frame<'_>, area: Rect, state: &State<'_>, theme: Theme) {
-    let (line, lines) = state.position();
+    let (line, lines) = state.outline.position();
     let text = match &state.mode {
         Mode::Typing(text) => format!(" Search: {}▏  Enter finds, Esc leaves it", typed(text)),
         _ if !state.search.text.is_empty() => found(state),
@@ -75,7 +75,7 @@ pub fn footer(frame: &mut Frame<'_>, area: Rect, state: &State<'_>, theme: Theme
 fn found(state: &State<'_>) -> String {
     let (all, text) = (state.search.len(), typed(&state.search.text));
     let hits = plural(all as u64, "hit");
-    match state.search.number(state.selected()) {
+    match state.search.number(state.outline.selected()) {
         Some(number) => format!(" /{text}: hit {number} of {all}  n next, N before, Esc ends the search"),
         None if all == 0 => format!(" /{text}: nothing found  Esc ends the search"),
         None => format!(" /{text}: {hits}  n next, N before, Esc ends the search"),

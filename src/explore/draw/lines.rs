@@ -6,8 +6,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::explore::material::Material;
+use crate::explore::outline::Outline;
 use crate::explore::search::Search;
-use crate::explore::state::State;
 use crate::explore::theme::Theme;
 use crate::explore::tree::{Label, Node, NodeId, Tree};
 use crate::report::{NO_PYTHON, bytes, count, plural};
@@ -30,47 +30,51 @@ pub fn columns(frame: &mut Frame<'_>, area: Rect, theme: Theme) {
     frame.render_widget(Line::styled(names, theme.strong()), area);
 }
 
-/// Those that are in sight.
-pub fn lines(frame: &mut Frame<'_>, area: Rect, state: &State<'_>, theme: Theme) {
-    // So deep lines are moved to the left until the one of the cursor has room.
-    let indent = state.tree.node(state.selected()).indent;
-    let moved = indent.saturating_sub(area.width / 3);
-    for ((id, is_selected), row) in state.on_screen().zip(area.rows()) {
-        let line = Drawn { state, theme, id, moved }.line(row.width);
-        frame.render_widget(line, row);
-        if is_selected {
-            frame.buffer_mut().set_style(row, theme.bar());
+/// What lines are drawn from.
+pub struct Lines<'a> {
+    /// The tree, and what is seen of it.
+    pub outline: &'a Outline,
+    /// What a node is called, in so many columns if that is possible.
+    pub name: &'a dyn Fn(&Node, usize) -> String,
+    /// What is looked for.
+    pub search: &'a Search,
+    /// How it looks.
+    pub theme: Theme,
+}
+
+impl Lines<'_> {
+    /// Draws those that are in sight.
+    pub fn draw(&self, frame: &mut Frame<'_>, area: Rect) {
+        // So deep lines are moved to the left until the one of the cursor has room.
+        let indent = self.outline.tree.node(self.outline.selected()).indent;
+        let moved = indent.saturating_sub(area.width / 3);
+        for ((id, is_selected), row) in self.outline.on_screen().zip(area.rows()) {
+            frame.render_widget(self.line(id, moved, row.width), row);
+            if is_selected {
+                frame.buffer_mut().set_style(row, self.theme.bar());
+            }
         }
     }
-}
 
-struct Drawn<'a> {
-    state: &'a State<'a>,
-    theme: Theme,
-    id: NodeId,
-    moved: u16,
-}
-
-impl Drawn<'_> {
-    fn line(&self, width: u16) -> Line<'static> {
-        let node = self.state.tree.node(self.id);
-        let is_hit = self.state.search.has(self.id);
+    fn line(&self, id: NodeId, moved: u16, width: u16) -> Line<'static> {
+        let node = self.outline.tree.node(id);
+        let is_hit = self.search.has(id);
         let mut spans = vec![Span::raw(if is_hit { "* " } else { "  " })];
         spans.extend(self.figures(node, width));
-        spans.push(Span::raw(self.indent(node)));
+        spans.push(Span::raw(self.indent(id, moved)));
         let used: usize = spans.iter().map(Span::width).sum();
-        let name = name(node, self.state.material, usize::from(width).saturating_sub(used));
+        let name = (self.name)(node, usize::from(width).saturating_sub(used));
         let style = match node.label {
             Label::All | Label::Thread(_) => self.theme.strong(),
             Label::Below => self.theme.faint(),
             _ => Style::new(),
         };
-        spans.extend(marked(&name, is_hit.then_some(&self.state.search), style, self.theme.hit()));
+        spans.extend(marked(&name, is_hit.then_some(self.search), style, self.theme.hit()));
         Line::from(spans)
     }
 
     fn figures(&self, node: &Node, width: u16) -> Vec<Span<'static>> {
-        let all = self.state.tree.node(Tree::ROOT).total.bytes;
+        let all = self.outline.tree.node(Tree::ROOT).total.bytes;
         let part = node.total.bytes as f64 / all.max(1) as f64;
         let mut spans = vec![Span::raw(format!("{:>10}", bytes(node.total.bytes)))];
         if width >= CRAMPED {
@@ -83,13 +87,14 @@ impl Drawn<'_> {
     }
 
     /// Room, and the mark of what can be opened or closed.
-    fn indent(&self, node: &Node) -> String {
-        let mark = match (node.children.is_empty(), self.state.is_open(self.id)) {
+    fn indent(&self, id: NodeId, moved: u16) -> String {
+        let node = self.outline.tree.node(id);
+        let mark = match (node.children.is_empty(), self.outline.is_open(id)) {
             (true, _) => '·',
             (false, true) => '▾',
             (false, false) => '▸',
         };
-        match node.indent.checked_sub(self.moved) {
+        match node.indent.checked_sub(moved) {
             Some(columns) => format!("  {:1$}{mark} ", "", usize::from(columns)),
             None => format!(" ‹{mark} "),
         }

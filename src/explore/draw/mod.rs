@@ -15,8 +15,7 @@ mod frame;
 mod help;
 mod lines;
 
-#[cfg(test)]
-pub use lines::name;
+pub use lines::{Lines, columns, name};
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -25,6 +24,7 @@ use super::facts::Facts;
 use super::snippet::Snippet;
 use super::state::{Mode, State};
 use super::theme::Theme;
+use super::tree::Node;
 
 /// From so many columns on, the details stand beside the tree.
 const WIDE: u16 = 120;
@@ -72,8 +72,10 @@ impl Areas {
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, areas: &Areas, state: &State<'_>, scene: &Scene<'_>) {
     frame::header(frame, areas.header, state, scene);
-    lines::columns(frame, areas.columns, scene.theme);
-    lines::lines(frame, areas.lines, state, scene.theme);
+    columns(frame, areas.columns, scene.theme);
+    let name = |node: &Node, width| name(node, state.material, width);
+    let lines = Lines { outline: &state.outline, name: &name, search: &state.search, theme: scene.theme };
+    lines.draw(frame, areas.lines);
     details::details(frame, areas.details, state, scene);
     frame::footer(frame, areas.footer, state, scene.theme);
     if state.mode == Mode::Help {

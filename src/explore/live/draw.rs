@@ -4,7 +4,7 @@
 //!  title
 //!  figures, two lines, and warnings
 //!  heap graph │ resident graph
-//!  table
+//!  table, or tree
 //!  keys, or what was said
 //! ```
 
@@ -15,8 +15,13 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph, Sparkline};
 use std::time::Duration;
 
 use super::state::{Mode, Order, Role, State};
+use super::tree;
+use crate::explore::draw::{self, Lines};
+use crate::explore::outline::Outline;
+use crate::explore::search::Search;
 use crate::explore::theme::Theme;
-use crate::report::{LiveRow, Place, Plain, Snapshot, bytes, count, duration, plural, signed_bytes};
+use crate::explore::tree::Node;
+use crate::report::{LiveRow, Plain, Snapshot, bytes, count, duration, plural, signed_bytes};
 
 /// With fewer rows there is no graph.
 const LOW: u16 = 16;
@@ -49,8 +54,10 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State, theme: Theme) {
         warnings.into_iter().map(|text| Line::styled(format!(" {text}"), theme.warning())).collect();
     frame.render_widget(Paragraph::new(warnings), missing);
     draw_graphs(frame, graphs, &state.snapshot, theme);
-    frame.render_widget(Line::styled(names(state, columns.width), theme.strong()), columns);
-    draw_table(frame, table, state, theme);
+    if !draw_tree(frame, columns, table, state, theme) {
+        frame.render_widget(Line::styled(names(state, columns.width), theme.strong()), columns);
+        draw_table(frame, table, state, theme);
+    }
     draw_footer(frame, footer, state, theme);
     if state.mode == Mode::Help {
         draw_help(frame, state.role, theme);
@@ -159,6 +166,16 @@ fn names(state: &State, width: u16) -> String {
     text
 }
 
+/// Draws the tree if it is what is shown.
+fn draw_tree(frame: &mut Frame<'_>, titles: Rect, area: Rect, state: &mut State, theme: Theme) -> bool {
+    let Some(outline) = &mut state.outline else { return false };
+    outline.fit(area.y, area.height);
+    let name = |node: &Node, width| tree::name(node, &state.snapshot.rows, width);
+    draw::columns(frame, titles, theme);
+    Lines { outline, name: &name, search: &Search::default(), theme }.draw(frame, area);
+    true
+}
+
 fn draw_table(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let on_screen = state.shown.iter().enumerate().skip(state.top);
     for ((index, &row), area) in on_screen.zip(area.rows()) {
@@ -181,10 +198,7 @@ fn line(row: &LiveRow, state: &State, width: u16, theme: Theme) -> Line<'static>
         spans.push(Span::styled(format!("{} · ", Plain(thread)), theme.faint()));
     }
     let used: usize = spans.iter().map(Span::width).sum();
-    let place = Place { function: row.function.as_str().into(), file: &row.file, line: row.line };
-    let room = usize::from(width).saturating_sub(used);
-    let name = if row.line == 0 { place.short_function(room) } else { place.short(room) };
-    spans.push(Span::raw(name));
+    spans.push(Span::raw(tree::short(row, usize::from(width).saturating_sub(used))));
     Line::from(spans)
 }
 
@@ -196,11 +210,16 @@ fn draw_footer(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
         _ if !filter.is_empty() => format!(" /{filter}  Esc shows all"),
         _ => {
             let leaving = state.role.leaving();
-            format!(" s sort  f functions  t threads  / filter  m mark  w page  ? help  q {leaving}")
+            let of_form = match state.outline.is_some() {
+                true => "→ ← open, close  f functions  t table  / filter",
+                false => "s sort  f functions  t tree  / filter  m mark",
+            };
+            format!(" {of_form}  w page  ? help  q {leaving}")
         }
     };
     let at = if state.shown.is_empty() { 0 } else { state.cursor + 1 };
-    let position = format!(" {at}/{} ", state.shown.len());
+    let (at, all) = state.outline.as_ref().map_or((at, state.shown.len()), Outline::position);
+    let position = format!(" {at}/{all} ");
     let room = usize::from(area.width).saturating_sub(position.chars().count());
     let text: String = text.chars().take(room).collect();
     frame.render_widget(Line::styled(format!("{text:<room$}{position}"), theme.bar()), area);

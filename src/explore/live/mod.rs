@@ -10,6 +10,7 @@
 
 mod draw;
 mod state;
+mod tree;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,11 @@
 //! What is looked at, and what keys do to it. Knows no terminal.
 
+use hashbrown::HashSet;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::time::Duration;
 
+use super::tree::{counterpart, tree};
+use crate::explore::outline::Outline;
 use crate::report::{Grouping, LiveRow, Snapshot};
 
 /// What the figures are sorted by, the largest first.
@@ -112,11 +115,14 @@ pub enum Outcome {
 }
 
 /// The keys that do the same in all roles.
-const HELP: [(&str, &str); 10] = [
+const HELP: [(&str, &str); 13] = [
     ("↑ ↓  k j", "row up, row down (PgUp PgDn Home End too)"),
     ("s", "sort by the next column"),
     ("f", "rows are functions, or lines of functions"),
-    ("t", "threads apart, or merged"),
+    ("t", "a tree of callers and what they called, or the table"),
+    ("→ ←  l h", "tree: show or hide what is below (Enter too)"),
+    ("e", "tree: show all below while there is only one way to go"),
+    ("T", "threads apart, or merged"),
     ("/", "show only rows with a text; Enter keeps it, Esc drops it"),
     ("m", "set the mark: growth counts from here"),
     ("M", "remove the mark: growth counts from the start"),
@@ -151,6 +157,8 @@ pub struct State {
     pub said: String,
     /// Rows of the snapshot, as they are shown.
     pub shown: Vec<usize>,
+    /// The same as a tree, while that is shown.
+    pub outline: Option<Outline>,
     /// Which of them the cursor is on.
     pub cursor: usize,
     /// The first one on the screen.
@@ -174,6 +182,7 @@ impl State {
             allocations_per_second: 0,
             said: String::new(),
             shown: Vec::new(),
+            outline: None,
             cursor: 0,
             top: 0,
             height: 1,
@@ -248,11 +257,18 @@ impl State {
             KeyCode::Char('w') => return Outcome::Write,
             KeyCode::Char('f') => {
                 self.grouping.by_function = !self.grouping.by_function;
-                return Outcome::Regroup;
+                return self.regroup();
             }
             KeyCode::Char('t') => {
+                self.grouping.has_paths = !self.grouping.has_paths;
+                return self.regroup();
+            }
+            KeyCode::Char('T') => {
                 self.grouping.by_thread = !self.grouping.by_thread;
-                return Outcome::Regroup;
+                return self.regroup();
+            }
+            KeyCode::Char('s') if self.outline.is_some() => {
+                self.say("the tree goes by live bytes; t shows the table".to_owned());
             }
             KeyCode::Char('s') => {
                 self.order = self.order.next();
@@ -263,6 +279,16 @@ impl State {
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char('?') => self.mode = Mode::Help,
             KeyCode::Esc => self.set_filter(String::new()),
+            code => match &mut self.outline {
+                Some(outline) => walk(outline, code),
+                None => self.walk(code),
+            },
+        }
+        Outcome::Stay
+    }
+
+    fn walk(&mut self, code: KeyCode) {
+        match code {
             KeyCode::Up | KeyCode::Char('k') => self.go(self.cursor.saturating_sub(1)),
             KeyCode::Down | KeyCode::Char('j') => self.go(self.cursor + 1),
             KeyCode::PageUp => self.go(self.cursor.saturating_sub(self.height)),
@@ -271,7 +297,6 @@ impl State {
             KeyCode::End => self.go(usize::MAX),
             _ => {}
         }
-        Outcome::Stay
     }
 
     fn type_filter(&mut self, key: KeyEvent) -> Outcome {
@@ -319,5 +344,41 @@ impl State {
             Some(at) if self.cursor > 0 => self.cursor = at,
             _ => self.go(self.cursor),
         }
+        if self.grouping.has_paths {
+            self.grow();
+        }
+    }
+
+    /// Makes the tree anew, of what is shown. What is open and the cursor stay, by their paths.
+    fn grow(&mut self) {
+        let shown: HashSet<_> = self.shown.iter().map(|&row| row as u32).collect();
+        let tree = tree(&self.snapshot, |path| path.rows.iter().any(|row| shown.contains(row)));
+        match &mut self.outline {
+            Some(outline) => outline.replace(tree, true, counterpart),
+            None => self.outline = Some(Outline::new(tree)),
+        }
+    }
+
+    /// Rows have other numbers: what is kept of the tree would mean others.
+    fn regroup(&mut self) -> Outcome {
+        self.outline = None;
+        Outcome::Regroup
+    }
+}
+
+/// Goes through the tree.
+fn walk(outline: &mut Outline, code: KeyCode) {
+    match code {
+        KeyCode::Up | KeyCode::Char('k') => outline.step(-1),
+        KeyCode::Down | KeyCode::Char('j') => outline.step(1),
+        KeyCode::PageUp => outline.page(-1),
+        KeyCode::PageDown => outline.page(1),
+        KeyCode::Home => outline.go(0),
+        KeyCode::End => outline.go(usize::MAX),
+        KeyCode::Right | KeyCode::Char('l') => outline.open(),
+        KeyCode::Left | KeyCode::Char('h') => outline.close(),
+        KeyCode::Enter => outline.toggle(),
+        KeyCode::Char('e') => outline.open_run(),
+        _ => {}
     }
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use super::draw;
 use super::state::{Order, Outcome, Role, State};
+use super::tree;
 use crate::analysis::Sum;
 use crate::explore::theme::Theme;
-use crate::report::{LiveRow, Snapshot};
+use crate::report::{LivePath, LiveRow, Snapshot};
 
 fn row(function: &str, line: u32, own: u64, total: u64, growth: i64) -> LiveRow {
     LiveRow {
@@ -25,8 +26,14 @@ fn row(function: &str, line: u32, own: u64, total: u64, growth: i64) -> LiveRow 
     }
 }
 
+/// What is live from one stack, leaf first.
+fn path(rows: &[u32], bytes: u64) -> LivePath {
+    LivePath { rows: rows.to_vec(), live: Sum { bytes, blocks: bytes / 512 } }
+}
+
 fn snapshot() -> Snapshot {
     Snapshot {
+        paths: vec![path(&[1, 0], 64 << 20), path(&[2, 0], 32 << 20), path(&[3], 512)],
         rows: vec![
             row("main", 7, 0, 96 << 20, 0),
             row("Cache.put", 41, 64 << 20, 64 << 20, 1 << 20),
@@ -112,6 +119,82 @@ fn the_cursor_stays_on_its_row() {
     assert_eq!((state.order, state.allocations_per_second), (Order::Own, 1_500));
 }
 
+/// The tree is made of the figures that come when it is wanted.
+fn tree_of(typed: &str) -> State {
+    let mut state = watched();
+    assert_eq!(types(&mut state, "t"), Outcome::Regroup);
+    assert!(state.grouping.has_paths);
+    state.take(snapshot());
+    types(&mut state, typed);
+    state
+}
+
+/// The lines of the tree, the one of the cursor with a mark.
+fn lines(state: &State) -> Vec<String> {
+    let outline = state.outline.as_ref().expect("the tree is shown");
+    let line = |(id, is_selected)| {
+        let name = tree::name(outline.tree.node(id), &state.snapshot.rows, 200);
+        let name = name.split([' ', '\\']).next().unwrap_or_default().to_owned();
+        if is_selected { format!(">{name}") } else { name }
+    };
+    outline.on_screen().map(line).collect()
+}
+
+#[test]
+fn keys_in_the_tree() {
+    for (typed, expected) in [
+        ("", ">all main Cache.put parse evil"),
+        ("jj", "all main >Cache.put parse evil"),
+        ("jh", "all >main evil"),
+        ("jhl", "all >main Cache.put parse evil"),
+        ("j\n", "all >main evil"),
+        ("jjh", "all >main Cache.put parse evil"),
+        ("jhe", "all >main Cache.put parse evil"),
+        ("s", ">all main Cache.put parse evil"),
+        ("/par\n", ">all main parse"),
+        ("/par\n\x1b", ">all main Cache.put parse evil"),
+    ] {
+        let mut state = tree_of("");
+        state.outline.iter_mut().for_each(|outline| outline.fit(3, 20));
+        types(&mut state, typed);
+        assert_eq!(lines(&state).join(" "), expected, "{typed:?}");
+    }
+    let mut state = tree_of("");
+    assert_eq!(types(&mut state, "t"), Outcome::Regroup);
+    assert!(state.outline.is_none() && !state.grouping.has_paths);
+}
+
+#[test]
+fn threads_are_told_at_the_top_of_the_tree() {
+    let mut apart = snapshot();
+    apart.rows.iter_mut().for_each(|row| row.thread = Some(format!("of-{}", row.line)));
+    let mut state = tree_of("");
+    state.outline.iter_mut().for_each(|outline| outline.fit(3, 20));
+    state.take(apart);
+    assert_eq!(lines(&state).join(" "), ">all of-7 Cache.put parse of-3");
+}
+
+/// Wherever the node goes; to its caller where it is gone.
+#[test]
+fn the_cursor_stays_on_its_node() {
+    let mut state = tree_of("");
+    state.outline.iter_mut().for_each(|outline| outline.fit(3, 20));
+    types(&mut state, "jjj");
+    let mut newer = snapshot();
+    newer.rows.push(row("new", 5, 1 << 30, 1 << 30, 0));
+    newer.paths = vec![path(&[4], 1 << 30), path(&[1, 0], 1 << 20), path(&[1, 2, 0], 2 << 20)];
+    state.take(newer.clone());
+    assert_eq!(lines(&state).join(" "), "all new main >parse Cache.put");
+    types(&mut state, "lkh");
+    assert_eq!(lines(&state).join(" "), "all new >main");
+    state.take(newer);
+    assert_eq!(lines(&state).join(" "), "all new >main");
+    types(&mut state, "lj");
+    assert_eq!(lines(&state).join(" "), "all new main >parse Cache.put Cache.put");
+    state.take(Snapshot { paths: vec![path(&[0], 4096)], ..snapshot() });
+    assert_eq!(lines(&state).join(" "), "all >main");
+}
+
 /// Stopping the one who records would cost events.
 #[test]
 fn only_viewers_are_suspended() {
@@ -139,9 +222,12 @@ fn live_screens() {
         ("?", Role::Viewer, (80, 24)),
         ("s", Role::Viewer, (200, 60)),
         ("?", Role::Recorder, (80, 24)),
+        ("t", Role::Viewer, (80, 24)),
+        ("t", Role::Recorder, (200, 60)),
     ] {
         let mut state = watched_by(role);
         types(&mut state, typed);
+        state.take(snapshot());
         drawn.push_str(&format!("=== {typed:?} {size:?}\n{}", screen(&mut state, size)));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/live.txt");
@@ -159,6 +245,7 @@ fn no_screen_is_too_small() {
             screen(&mut state, (columns, rows));
             types(&mut state, "jj?");
             screen(&mut state, (columns, rows));
+            screen(&mut tree_of("jj"), (columns, rows));
         }
     }
 }

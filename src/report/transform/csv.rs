@@ -24,8 +24,8 @@ pub(super) fn write(transform: &Transform<'_, '_>, out: &mut dyn Write) -> io::R
         let Tid(tid) = profile.threads.tid(row.thread);
         let frames: Vec<_> = profile.frames(row.stack).map(frame).collect();
         let process = profile.threads.process(row.thread);
-        let whose =
-            profile.processes.pid(process).map(|pid| [pid, process.0].map(|number| number.to_string()));
+        let pid = profile.processes.pid(process).map(|pid| pid.to_string()).unwrap_or_default();
+        let whose = [pid, process.0.to_string()].into_iter().filter(|_| !profile.processes.is_single());
         let cells = [
             row.kind.name().to_owned(),
             sum.blocks.to_string(),
@@ -34,7 +34,7 @@ pub(super) fn write(transform: &Transform<'_, '_>, out: &mut dyn Write) -> io::R
             text(plain(profile.threads.name(row.thread))),
             text(frames.join("|")),
         ];
-        table.write_record(cells.into_iter().chain(whose.into_iter().flatten()))?;
+        table.write_record(cells.into_iter().chain(whose))?;
     }
     table.flush()
 }

@@ -132,14 +132,14 @@ fn gap_text(profile: &Profile<'_>, gap: &Gap) -> GapText {
 fn row_text<'p>(profile: &'p Profile<'_>, row: &Row) -> RowText<'p> {
     let Tid(tid) = profile.threads.tid(row.thread);
     let process = profile.threads.process(row.thread);
-    let pid = profile.processes.pid(process);
+    let is_one_of_several = !profile.processes.is_single();
     RowText {
         allocator: row.kind.name(),
         tid,
         thread: row.thread.0,
         thread_name: profile.threads.name(row.thread),
-        pid,
-        process: pid.map(|_| process.0),
+        pid: profile.processes.pid(process).filter(|_| is_one_of_several),
+        process: is_one_of_several.then_some(process.0),
         views: Views::of(&row.figures),
         stack: profile.frames(row.stack).map(|place| (&*place.function, place.file, place.line)).collect(),
     }

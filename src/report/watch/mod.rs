@@ -31,6 +31,8 @@ pub struct Grouping {
     pub by_function: bool,
     /// Each thread has rows of its own.
     pub by_thread: bool,
+    /// Which row calls which is told too.
+    pub has_paths: bool,
 }
 
 /// What one function or line holds.
@@ -54,11 +56,23 @@ pub struct LiveRow {
     pub growth_bytes: i64,
 }
 
+/// What is live from one stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LivePath {
+    /// Its frames, as numbers of rows, leaf first.
+    pub rows: Vec<u32>,
+    /// What it holds.
+    pub live: Sum,
+}
+
 /// How it stands.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// In no order.
+    /// In the order in which they were met: with the same grouping a number means the same row
+    /// in each later snapshot.
     pub rows: Vec<LiveRow>,
+    /// All that is live, by stack; nothing where that is not wanted.
+    pub paths: Vec<LivePath>,
     /// Live on the heap.
     pub live: Sum,
     /// The most there was.
@@ -173,11 +187,8 @@ impl<'a> Watch<'a> {
         let line_of = |frame: Frame, object: &CodeObject| {
             *lines_of.entry(frame).or_insert_with(|| lines(object, frame.offset))
         };
-        Snapshot {
-            rows: rows(&**source, grouping, marked, line_of),
-            marked_ns: mark.as_ref().map(|&(_, at)| at),
-            ..source.snapshot()
-        }
+        let (rows, paths) = rows(&**source, grouping, marked, line_of);
+        Snapshot { rows, paths, marked_ns: mark.as_ref().map(|&(_, at)| at), ..source.snapshot() }
     }
 }
 

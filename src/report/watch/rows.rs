@@ -2,21 +2,22 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Grouping, LiveRow, Source};
+use super::{Grouping, LivePath, LiveRow, Source};
 use crate::model::{CodeId, CodeObject, Frame};
 use crate::report::place::NO_PYTHON;
 
-/// The rows, in no order. `marked` has the live bytes of the first sites at the mark.
+/// The rows in the order in which they are met, and if wanted the stacks. `marked` has the live
+/// bytes of the first sites at the mark.
 pub fn rows(
     source: &dyn Source,
     grouping: Grouping,
     marked: &[u64],
     mut line_of: impl FnMut(Frame, &CodeObject) -> u32,
-) -> Vec<LiveRow> {
+) -> (Vec<LiveRow>, Vec<LivePath>) {
     let names = source.threads();
     let mut rows: Vec<LiveRow> = Vec::new();
     let mut row_of: HashMap<(u32, u32, u32), usize> = HashMap::new();
-    let mut seen = HashSet::new();
+    let (mut seen, mut paths) = (HashSet::new(), Vec::new());
     let marked = marked.iter().copied().chain(std::iter::repeat(0));
     for ((site, figures), marked) in source.sites().zip(marked) {
         let growth_bytes = (figures.live.bytes as i64).wrapping_sub(marked as i64);
@@ -25,6 +26,7 @@ pub fn rows(
             frames.push(None);
         }
         seen.clear();
+        let mut path = LivePath { rows: Vec::new(), live: figures.live };
         for (depth, frame) in frames.into_iter().enumerate() {
             let code = frame.map(|frame| frame.code);
             let line = match (frame, code.and_then(|code| source.code(code))) {
@@ -38,6 +40,9 @@ pub fn rows(
                 rows.push(row(source, code, line, thread));
                 rows.len() - 1
             });
+            if grouping.has_paths {
+                path.rows.push(row as u32);
+            }
             let row = &mut rows[row];
             if depth == 0 {
                 row.own.add(figures.live);
@@ -48,8 +53,11 @@ pub fn rows(
                 row.total_bytes = row.total_bytes.saturating_add(figures.live.bytes);
             }
         }
+        if grouping.has_paths && !path.live.is_zero() {
+            paths.push(path);
+        }
     }
-    rows
+    (rows, paths)
 }
 
 /// One without figures.

@@ -34,7 +34,7 @@ pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, home, interpreter, shared_library, skip};
 pub use oplog::{Op, OpLog};
 pub use prof::{FAILURE, Finished, Prof, REFUSAL, Recording, USAGE, binary, prof};
-pub use program::program;
+pub use program::{program, uniquely_named};
 pub use screen::Screen;
 pub use setuid::{SetuidProgram, shared_dir};
 pub use snapshot::Snapshot;
