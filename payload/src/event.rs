@@ -273,5 +273,5 @@ fn forget(region: &Region, slot: &ThreadSlot) {
         chunk::hand_over(region, slot.chunk.get(), slot.owner.load(Relaxed));
     }
     chunk::close(slot);
-    walk::forget(slot);
+    walk::forget(region, slot);
 }

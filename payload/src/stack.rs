@@ -264,7 +264,7 @@ const HEAD: u32 = (STACK_MAX + EVENT_MAX) as u32;
 /// Bytes from the first instruction; -1 before it.
 #[inline(always)]
 fn instruction_offset(region: &Region, frames: &Frames, index: usize) -> i32 {
-    let (ip, code) = (frames.place(index).ip, frames.name(index).code);
+    let (ip, code) = (frames.link(index).ip, frames.name(index).code);
     let offset = match region.offsets.frame_ip_form {
         ip_form::POINTER => {
             ip.wrapping_sub(code.wrapping_add(u64::from(region.offsets.code_instructions))) as i64
