@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import agreement, disturbance, document, instructions, interpreter, machine, reports, speed
+from . import aggregate, agreement, disturbance, document, instructions, interpreter, machine, reports, speed
 from .process import Failure
 from .tools import FLAG, Memray, Prof, Unprofiled
 
@@ -16,7 +16,7 @@ SCRATCH = ROOT / "target/bench"
 #: What is measured besides workloads.
 EXTRA = ("disturbance", "instructions")
 #: What is measured only where it is named.
-NAMED = ("reports", "agreement")
+NAMED = ("reports", "agreement", "aggregate")
 #: What a line of progress says of a run: the first of these that it has.
 SHOWN = {
     "failure": "failed: %s",
@@ -115,6 +115,8 @@ class Bench:
             python, scratch = self.interpreters[0], Path(scratch)
             if "agreement" in self.only:
                 yield from agreement.run(python, self.prof, scratch, tell)
+            if "aggregate" in self.only:
+                yield from aggregate.runs(python, self.prof, scratch, tell, self.quick)
             if "reports" in self.only:
                 tools = tools_for(python, self.prof, self.with_memray)
                 yield from reports.runs(python, tools, self.pairs, scratch, tell, self.quick)

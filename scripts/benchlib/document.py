@@ -7,6 +7,7 @@ from .runs import Runs
 PARTS = {
     "recording": ("performance.md", "scripts/bench --update"),
     "reports": ("performance.md", "scripts/bench reports --update"),
+    "aggregate": ("performance.md", "scripts/bench aggregate --update"),
     "agreement": ("accuracy.md", "scripts/bench agreement --update"),
 }
 
@@ -39,6 +40,7 @@ def markdown(result):
     parts = {
         "recording": recording,
         "reports": {"Reports": tables.reports_table(every)},
+        "aggregate": {"Captures without events": tables.aggregate_table(every)},
         "agreement": {"Agreement": tables.agreement_table(every)},
     }
     parts = {name: sections for name, sections in parts.items() if any(sections.values())}

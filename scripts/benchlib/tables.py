@@ -1,6 +1,6 @@
 """Tables in Markdown."""
 
-from . import agreement, limits, reports
+from . import aggregate, agreement, limits, reports
 from .figures import summary
 from .process import MIB
 from .runs import bytes_each, nanoseconds_each, pace, user_time
@@ -170,6 +170,11 @@ def reports_table(all_runs):
     head = ["capture", "events", "report"]
     head += [title for figure in reports.HEAD for title in (figure, "Memray", "ratio")]
     return table(head, reports.table_rows(all_runs))
+
+
+def aggregate_table(all_runs):
+    """Captures without events, beside one with them."""
+    return table(aggregate.HEAD, aggregate.rows(all_runs))
 
 
 def agreement_table(all_runs):

@@ -126,11 +126,6 @@ impl Fold {
         self.stats.is_history_full()
     }
 
-    /// Bytes live on the heap.
-    pub fn live_bytes(&self) -> u64 {
-        self.stats.ledger.live().bytes
-    }
-
     /// After the last event.
     pub fn finish(&mut self) {
         self.end_before(Tick(u64::MAX));

@@ -258,10 +258,12 @@ impl Session<'_> {
             self.beat();
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
-            let bytes = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
+            let drained = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
             self.keeper.keep(&self.installed.ring, sweep);
-            if sweep {
+            if sweep && drained.is_some() {
                 self.spool.put(Item::Round);
+            }
+            if sweep {
                 self.watch_pointers();
                 self.watch_family();
             }
@@ -273,7 +275,8 @@ impl Session<'_> {
             if let Some(reason) = (company.stop)().or_else(|| self.ended(now - began, sweep)) {
                 return reason;
             }
-            nap = if bytes > MUCH_BYTES { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
+            let was_much = drained.is_some_and(|bytes| bytes > MUCH_BYTES);
+            nap = if was_much { SHORTEST_NAP } else { (nap * 2).min(LONGEST_NAP) };
             if self.root_end.is_some() {
                 std::thread::sleep(nap);
             } else if self.ground.process.wait_exit(nap).unwrap_or(true) {
@@ -285,11 +288,10 @@ impl Session<'_> {
         }
     }
 
-    fn drain(&mut self, eagerness: Eagerness) -> usize {
-        if self.spool.is_full() {
-            return 0;
-        }
-        self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece)))
+    /// Hands over what there is; its bytes. `None` if the queue is full.
+    fn drain(&mut self, eagerness: Eagerness) -> Option<usize> {
+        let has_room = !self.spool.is_full();
+        has_room.then(|| self.installed.ring.drain(eagerness, |piece| self.spool.put(Item::Piece(piece))))
     }
 
     /// Tells the target that it may wait for room, unless there will be none: while the
