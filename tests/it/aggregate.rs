@@ -71,8 +71,7 @@ fn figures_are_exact() {
     work(&mut target);
     recording.interrupt();
     is_exact(&file);
-    let stats = prof(&["stats", "--json"]).arg(&file).run().success().stdout;
-    let stats: Value = serde_json::from_str(&stats).expect("one JSON object");
+    let stats = Capture::stats_of(&file);
     assert_eq!((&stats["end_reason"], &stats["lost_events"]), (&"interrupted".into(), &0.into()));
     assert!(stats["resident_set"]["explained"]["recorded_bytes"].as_u64() > Some(0), "{stats:#}");
     // Every report that needs no single events can be made.
@@ -117,8 +116,7 @@ fn a_killed_recorder_leaves_the_last_checkpoint() {
     until("it is in the capture", is_there);
     recording.kill();
     is_exact(&file);
-    let stats = prof(&["stats", "--json"]).arg(&file).run().success().stdout;
-    assert!(stats.contains(r#""end_reason": "unfinished""#), "{stats}");
+    assert_eq!(Capture::stats_of(&file)["end_reason"], "unfinished");
     prof(&["detach", &target.pid()]).run().success();
     target.finish();
 }

@@ -104,7 +104,7 @@ fn settled(target: &Target, program: &str) -> Snapshot {
 /// It says how the target ended; `duration` where that was over before.
 #[track_caller]
 fn is_readable(what: &str, file: &std::path::Path) {
-    let stats = Capture::read(file).stats;
+    let stats = Capture::stats_of(file);
     let reason = stats["end_reason"].as_str().expect("a word");
     assert!(matches!(reason, "target_exec" | "target_exited" | "duration"), "{what}: {reason}");
 }

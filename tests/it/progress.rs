@@ -29,7 +29,7 @@ fn programs_are_told_in_json() {
     }
     assert_eq!((&last["event"], &last["reason"]), (&"ended".into(), &"interrupted".into()));
     assert_eq!(last["lost_events"], 0);
-    let stats = Capture::read(&file).stats;
+    let stats = Capture::stats_of(&file);
     let counts = stats["allocator_type_distribution"].as_object().expect("by kind");
     let allocations: u64 = counts.values().filter_map(Value::as_u64).sum();
     assert!(last["events"].as_u64() > Some(allocations) && allocations > 0, "{last} {stats:#}");

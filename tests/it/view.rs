@@ -26,7 +26,7 @@ fn ends(mut screen: Screen, file: &Path, reason: &str) {
     assert!(screen.ended().success(), "{}", screen.text());
     screen.shows(&["next: prof flamegraph "]);
     assert!(!screen.is_taken());
-    let stats = Capture::read(file).stats;
+    let stats = Capture::stats_of(file);
     assert_eq!(stats["end_reason"], reason, "{stats:#}");
 }
 

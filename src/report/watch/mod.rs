@@ -132,6 +132,8 @@ trait Source {
 /// A recording that is watched.
 pub struct Watch<'a> {
     source: Box<dyn Source>,
+    /// Whether it has figures instead of events.
+    has_figures: bool,
     lines: LineResolver<'a>,
     /// Live bytes by site at the mark, and its moment.
     mark: Option<(Vec<u64>, u64)>,
@@ -141,7 +143,8 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Of the capture that is followed.
     pub fn new(follower: Follower, lines: LineResolver<'a>) -> Watch<'a> {
-        Watch { source: Box::new(Events::new(follower)), lines, mark: None, lines_of: HashMap::new() }
+        let source = Box::new(Events::new(follower));
+        Watch { source, has_figures: false, lines, mark: None, lines_of: HashMap::new() }
     }
 
     /// Who is recorded.
@@ -165,6 +168,10 @@ impl<'a> Watch<'a> {
         if let Some(reader) = self.source.replacement() {
             let read_bytes = self.source.read_bytes();
             self.source = Box::new(Figures::new(reader, read_bytes));
+            if !std::mem::replace(&mut self.has_figures, true) {
+                // Its sites may come in another order.
+                self.mark = None;
+            }
         }
         Ok(())
     }
@@ -182,7 +189,7 @@ impl<'a> Watch<'a> {
 
     /// How it stands.
     pub fn snapshot(&mut self, grouping: Grouping) -> Snapshot {
-        let Watch { source, lines, lines_of, mark } = self;
+        let Watch { source, lines, lines_of, mark, .. } = self;
         let marked = mark.as_ref().map_or(&[][..], |(held, _)| held);
         let line_of = |frame: Frame, object: &CodeObject| {
             *lines_of.entry(frame).or_insert_with(|| lines(object, frame.offset))
