@@ -14,7 +14,7 @@
 //! Each round lowers `left` or `tail`, so it ends whatever memory holds.
 
 use crate::chunk;
-use crate::frame::{Fields, Meeting, form};
+use crate::frame::{Fields, Meeting};
 use crate::memory::is_plausible;
 use crate::walk::{CAPACITY, Frames};
 use core::sync::atomic::Ordering::Relaxed;
@@ -37,21 +37,17 @@ enum End {
 }
 
 /// Brings the remembered stack up to date, from where the comparison stopped.
-/// Where two words are adjacent they can be read apart: that is rare enough.
 #[inline(never)]
-pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames, meeting: Meeting) {
-    match form::of(&region.offsets) {
-        form::INDEX => update_as::<{ form::INDEX }>(region, slot, frames, meeting),
-        _ => update_as::<{ form::APART }>(region, slot, frames, meeting),
-    }
-}
-
-#[inline(always)]
-fn update_as<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, meeting: Meeting) {
-    let fields = Fields::<FORM>::new(&region.offsets);
+pub fn update<const POINTER: bool>(
+    region: &Region,
+    slot: &ThreadSlot,
+    frames: &mut Frames,
+    meeting: Meeting,
+) {
+    let fields = Fields::<POINTER>::new(&region.offsets);
     let depth = slot.depth.get() as usize;
     let mut walk = Rewalk { fields, frames, kept: depth, tail: CAPACITY, renamed: depth, same: depth };
-    let end = walk.run(meeting);
+    let end = walk.run(meeting, slot.below.get());
     let losses = &chunk::header(region).losses;
     let below = match end {
         End::Whole => 0,
@@ -70,14 +66,14 @@ fn update_as<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Fr
     let same = if slot.truncated.get() == truncated { same } else { 0 };
     slot.truncated.set(truncated);
     // Without a frame there is nothing to tell that what is below is as it was.
-    frames.link_mut(0).below = if depth > 0 { below } else { 0 };
+    slot.below.set(if depth > 0 { below } else { 0 });
     slot.sent.set(slot.sent.get().min(same));
     slot.is_sent.set(0);
     slot.depth.set(depth as u32);
 }
 
-struct Rewalk<'a, const FORM: u8> {
-    fields: Fields<FORM>,
+struct Rewalk<'a, const POINTER: bool> {
+    fields: Fields<POINTER>,
     frames: &'a mut Frames,
     /// Remembered frames that count.
     kept: usize,
@@ -89,11 +85,9 @@ struct Rewalk<'a, const FORM: u8> {
     same: usize,
 }
 
-impl<const FORM: u8> Rewalk<'_, FORM> {
+impl<const POINTER: bool> Rewalk<'_, POINTER> {
     #[inline(always)]
-    fn run(&mut self, mut meeting: Meeting) -> End {
-        let below = self.frames.link(0).below;
-        let whole = Meeting { left: 0, link: below };
+    fn run(&mut self, mut meeting: Meeting, below: u64) -> End {
         loop {
             let Meeting { left, link } = meeting;
             if left == 0 && link == below && self.kept > 0 {
@@ -104,11 +98,11 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
                     return End::TooDeep(below);
                 }
             }
-            let is_met = left > 0 && self.frames.addr(left - 1) == link;
+            let is_met = left > 0 && self.frames.place(left - 1).addr == link;
             let next = match is_met {
                 true => self
                     .reread(left - 1)
-                    .map(|link| self.fields.compare(self.frames.0, left - 1, link).err().unwrap_or(whole)),
+                    .map(|link| self.fields.compare(self.frames.0, left - 1, link, below)),
                 false => self.collect(left, link).map(|link| Meeting { left: self.kept, link }),
             };
             meeting = match next {
@@ -126,7 +120,7 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
     /// Returns the one below.
     #[inline(always)]
     fn reread(&mut self, index: usize) -> Result<u64, End> {
-        let addr = self.frames.addr(index);
+        let addr = self.frames.place(index).addr;
         if self.fields.is_finalizing() {
             return Err(End::Unreadable(addr));
         }
@@ -136,9 +130,9 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
             if code != self.frames.name(index).code {
                 (self.renamed, self.same) = (self.renamed.min(index), self.same.min(index));
                 self.frames.set(index, self.fields.read(addr).ok_or(End::Unreadable(addr))?);
-            } else if ip != self.frames.link(index).ip {
+            } else if ip != self.frames.place(index).ip {
                 self.same = self.same.min(index);
-                self.frames.link_mut(index).ip = ip;
+                self.frames.place_mut(index).ip = ip;
             }
             Ok(self.fields.previous(addr))
         }
@@ -172,7 +166,7 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
     /// Whether `frame` is the topmost remembered one.
     #[inline(always)]
     fn is_next(&self, frame: u64) -> bool {
-        self.kept > 0 && self.frames.addr(self.kept - 1) == frame
+        self.kept > 0 && self.frames.place(self.kept - 1).addr == frame
     }
 
     /// Looks for a frame among the remembered ones: not far down, but further with each
@@ -180,7 +174,7 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
     #[inline(always)]
     fn search(&mut self, frame: u64) -> bool {
         let lowest = self.kept.saturating_sub(SEARCH * (CAPACITY + 1 - self.tail));
-        let found = (lowest..self.kept).rev().find(|&index| self.frames.addr(index) == frame);
+        let found = (lowest..self.kept).rev().find(|&index| self.frames.place(index).addr == frame);
         if let Some(index) = found {
             self.kept = index + 1;
         }
@@ -196,7 +190,7 @@ impl<const FORM: u8> Rewalk<'_, FORM> {
         if self.tail == 0 {
             // Room for the next frames, or each would mean a walk like this one.
             self.tail = CAPACITY / 2;
-            return Err(End::TooDeep(self.frames.addr(self.tail - 1)));
+            return Err(End::TooDeep(self.frames.place(self.tail - 1).addr));
         }
         // SAFETY: as in `collect`.
         let frame = unsafe { self.fields.read(addr) }.ok_or(End::Unreadable(addr))?;
