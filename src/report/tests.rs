@@ -301,14 +301,14 @@ fn golden_figures_read_the_same() {
     if is_blessing() && !capture.exists() {
         let reader = Reader::open(&golden("forked-v2.prof")).expect("the golden capture");
         let metadata = reader.metadata();
-        let history = History::growing(Tick(metadata.clock.origin_ticks), 1000, 256, 1000);
+        let history = History::growing(Tick(metadata.clock.origin_ticks), 16, 256, 1000);
         let mut fold = Fold::new(metadata, Question::default()).with_history(history);
         reader.processes().for_each(|life| fold.end_process(life));
         let mut events = reader.events();
         events.by_ref().for_each(|event| fold.add(&event));
         fold.finish();
-        let now = Tick(reader.processes().map(|life| life.ended_tick).max().unwrap_or_default());
-        let aggregate = fold.aggregate(events.into_stacks(), &[], now);
+        let length_ns = reader.end().expect("it has ended").unix_ns - metadata.started_unix_ns;
+        let aggregate = fold.aggregate(events.into_stacks(), &[], metadata.clock.tick(length_ns));
         let mut gathering = Gathering::new(metadata);
         reader.codes().into_iter().for_each(|code| gathering.code(code));
         reader.processes().for_each(|life| gathering.process(life));
