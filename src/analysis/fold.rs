@@ -43,8 +43,14 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Whether all that it refers to is there. A file can say anything.
-    pub fn is_sound(&self) -> bool {
+    /// What a file holds, which can say anything: if that is not sound, nothing but damage.
+    pub fn of_file(read: Option<Aggregate>) -> Aggregate {
+        let damaged = || Aggregate { damaged_chunks: 1, ..Aggregate::default() };
+        read.filter(Aggregate::is_sound).unwrap_or_else(damaged)
+    }
+
+    /// Whether all that it refers to is there.
+    fn is_sound(&self) -> bool {
         let has_stack = |stack: StackId| (stack.0 as usize) < self.stacks.len();
         let sites = self.totals.sites.len();
         self.totals.sites.iter().all(|(site, _)| has_stack(site.stack))

@@ -2,7 +2,7 @@
 //! up the one that empties the ring.
 //!
 //! ```text
-//!  ring ─► drain ─► [queue, bounded] ─► spool thread: sieve ─► figures, code objects ─► Writer
+//!  ring ─► drain ─► [queue, bounded] ─► spool thread: sieve ─► figures, code objects ─► Sink
 //! ```
 //!
 //! While the queue is full nothing is drained, then the ring fills, then the target

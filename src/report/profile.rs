@@ -191,8 +191,7 @@ fn fewer(intervals: u16) -> u16 {
 /// What became of the events of a capture; `None` if its history has too many entries.
 fn fold(reader: &Reader, reading: &mut Reading<'_>) -> Option<Aggregate> {
     if reader.is_aggregated() {
-        let damaged = || Aggregate { damaged_chunks: 1, ..Aggregate::default() };
-        return Some(reader.aggregate().filter(Aggregate::is_sound).unwrap_or_else(damaged));
+        return Some(Aggregate::of_file(reader.aggregate()));
     }
     let metadata = reader.metadata();
     let mut fold = Fold::new(metadata, reading.question);

@@ -73,8 +73,8 @@ impl<'a> Records<'a> {
         for (_, other) in timed {
             self.other(other, out)?;
         }
-        self.sites(out)?;
-        self.damage(events.damaged_chunks(), out)?;
+        let damaged = self.sites(out)?;
+        self.damage(damaged.saturating_add(events.damaged_chunks()), out)?;
         self.reader.end().map_or(Ok(()), |end| self.other(&Other::End(end), out))
     }
 
@@ -118,26 +118,30 @@ impl<'a> Records<'a> {
         out.write_all(self.line.as_bytes())
     }
 
-    /// Where events were not kept: what became of them, by who allocated from where.
-    fn sites(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let aggregate = self.reader.aggregate().filter(Aggregate::is_sound);
-        let Some(Aggregate { totals, stacks, threads, .. }) = aggregate else { return Ok(()) };
-        let whose: HashMap<_, _> =
-            threads.into_iter().map(|(thread, tid, process)| (thread, (tid, process))).collect();
-        for (site, figures) in totals.sites {
+    /// Where events were not kept: what became of them, by who allocated from where. Chunks that
+    /// are damaged.
+    fn sites(&mut self, out: &mut dyn Write) -> io::Result<u64> {
+        if !self.reader.is_aggregated() {
+            return Ok(0);
+        }
+        let aggregate = Aggregate::of_file(self.reader.aggregate());
+        let whose = |&(thread, tid, process)| (thread, (tid, process));
+        let whose: HashMap<_, _> = aggregate.threads.iter().map(whose).collect();
+        for (site, figures) in &aggregate.totals.sites {
             let (tid, process) = whose.get(&site.thread).copied().unwrap_or_default();
             let pid = self.pids.get(&process).map(|&pid| (pid, process));
+            let fields = SiteFields { site, tid, pid, figures };
             self.line.clear();
             match self.format {
-                Format::Json => site_json(&mut self.line, site, tid, pid, &figures),
-                Format::Text { .. } => site_text(&mut self.line, site, tid, pid, &figures),
+                Format::Json => fields.json(&mut self.line),
+                Format::Text { .. } => fields.text(&mut self.line),
             }
             .map_err(io::Error::other)?;
-            self.stack(site.stack, &stacks)?;
+            self.stack(site.stack, &aggregate.stacks)?;
             self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
             out.write_all(self.line.as_bytes())?;
         }
-        Ok(())
+        Ok(aggregate.damaged_chunks)
     }
 
     fn stack(&mut self, stack: StackId, stacks: &Stacks) -> io::Result<()> {
@@ -300,44 +304,43 @@ impl Fields<'_> {
     }
 }
 
-/// The figures of a site that `parse` tells, by name.
-fn told(figures: &Figures) -> [(&'static str, Sum); 4] {
-    let Figures { made, temporary, peak, live, .. } = *figures;
-    [("made", made), ("temporary", temporary), ("peak", peak), ("live", live)]
+/// What became of the events of a site. Its parts are numbers and fixed names.
+struct SiteFields<'a> {
+    site: &'a Site,
+    tid: Tid,
+    /// Where there are several processes.
+    pid: Option<(u32, ProcessId)>,
+    figures: &'a Figures,
 }
 
-/// Without the closing brace. Its parts are numbers and fixed names, as those of events.
-fn site_json(
-    line: &mut String,
-    site: Site,
-    tid: Tid,
-    pid: Option<(u32, ProcessId)>,
-    figures: &Figures,
-) -> std::fmt::Result {
-    let (function, thread) = (site.kind.name(), site.thread.0);
-    write!(line, r#"{{"kind":"site","function":"{function}","tid":{},"thread":{thread}"#, tid.0)?;
-    if let Some((pid, process)) = pid {
-        write!(line, r#","pid":{pid},"process":{}"#, process.0)?;
+impl SiteFields<'_> {
+    fn named(&self) -> [(&'static str, Sum); 4] {
+        let Figures { made, temporary, peak, live, .. } = *self.figures;
+        [("made", made), ("temporary", temporary), ("peak", peak), ("live", live)]
     }
-    told(figures).iter().try_for_each(|(name, Sum { bytes, blocks })| {
-        write!(line, r#","{name}_bytes":{bytes},"{name}_blocks":{blocks}"#)
-    })
-}
 
-fn site_text(
-    line: &mut String,
-    site: Site,
-    tid: Tid,
-    pid: Option<(u32, ProcessId)>,
-    figures: &Figures,
-) -> std::fmt::Result {
-    write!(line, "site  {:>7}  {:<14}", tid.0, site.kind.name())?;
-    if let Some((pid, _)) = pid {
-        write!(line, "  pid {pid}")?;
+    /// Without the closing brace.
+    fn json(&self, line: &mut String) -> std::fmt::Result {
+        let (function, thread, Tid(tid)) = (self.site.kind.name(), self.site.thread.0, self.tid);
+        write!(line, r#"{{"kind":"site","function":"{function}","tid":{tid},"thread":{thread}"#)?;
+        if let Some((pid, process)) = self.pid {
+            write!(line, r#","pid":{pid},"process":{}"#, process.0)?;
+        }
+        self.named().iter().try_for_each(|(name, Sum { bytes, blocks })| {
+            write!(line, r#","{name}_bytes":{bytes},"{name}_blocks":{blocks}"#)
+        })
     }
-    told(figures)
-        .iter()
-        .try_for_each(|(name, Sum { bytes, blocks })| write!(line, "  {name} {bytes} in {blocks}"))
+
+    fn text(&self, line: &mut String) -> std::fmt::Result {
+        write!(line, "site  {:>7}  {:<14}", self.tid.0, self.site.kind.name())?;
+        if let Some((pid, _)) = self.pid {
+            write!(line, "  pid {pid}")?;
+        }
+        let figures = self.named();
+        figures
+            .iter()
+            .try_for_each(|(name, Sum { bytes, blocks })| write!(line, "  {name} {bytes} in {blocks}"))
+    }
 }
 
 impl<'a> From<&'a CodeObject> for Other<'a> {

@@ -18,8 +18,7 @@ pub struct Figures {
 impl Figures {
     /// After so many bytes of others.
     pub fn new(reader: Reader, read_before: u64) -> Figures {
-        let damaged = || Aggregate { damaged_chunks: 1, ..Aggregate::default() };
-        let aggregate = reader.aggregate().filter(Aggregate::is_sound).unwrap_or_else(damaged);
+        let aggregate = Aggregate::of_file(reader.aggregate());
         Figures { read_bytes: read_before + reader.length(), reader, aggregate }
     }
 }
