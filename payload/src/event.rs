@@ -9,12 +9,13 @@
 use crate::chunk::{self, Purpose};
 use crate::follow;
 use crate::machine;
+use crate::sample;
 use crate::walk::{self, Frames};
 use crate::{stack, thread};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
 use prof_shared::kind::Kind;
-use prof_shared::record::{EVENT_MAX, Encoder};
+use prof_shared::record::{EVENT_MAX, Encoder, PASSED_MAX};
 use prof_shared::region::{ABSENT, Entry, Region, ThreadSlot, inside};
 
 /// So far below a hook are the calls that the hooked function itself makes.
@@ -121,10 +122,81 @@ impl Event {
         self.region.realloc_zero_frees != 0
     }
 
+    /// Whether `free` has nothing to record of the block at `addr`: it is no sample.
+    #[inline(always)]
+    pub fn is_no_sample(entry: &Entry, addr: u64) -> bool {
+        // SAFETY: as above; the table is part of the region.
+        let region = unsafe { &*(entry.region as *const Region) };
+        sample::is_on(region) && !sample::is_kept(region, addr)
+    }
+
+    /// Whether the new block at `addr` is to be recorded: all are, or it is a sample.
+    #[inline(always)]
+    pub fn takes(&self, addr: u64, size: u64) -> bool {
+        !sample::is_on(self.region) || self.is_sample(addr, size)
+    }
+
+    #[inline(always)]
+    fn is_sample(&self, addr: u64, size: u64) -> bool {
+        let (region, slot) = (self.region, self.slot);
+        sample::draw(region, sample::of(region, slot), size, || self.leave_chunk()) && self.keep(addr)
+    }
+
+    #[cold]
+    fn leave_chunk(&self) {
+        match self.is_current() {
+            true => forget(self.region, self.slot),
+            false => give_up(self.region, self.slot),
+        }
+    }
+
+    #[cold]
+    fn keep(&self, addr: u64) -> bool {
+        let has_room = sample::keep(self.region, addr);
+        if !has_room {
+            chunk::lose(self.region, self.slot, Purpose::Allocation);
+        }
+        has_room
+    }
+
+    /// Whether the end of the block at `addr` is to be recorded: as its beginning was. It
+    /// is told once.
+    #[inline(always)]
+    pub fn tells_end(&self, addr: u64) -> bool {
+        !sample::is_on(self.region) || sample::forget(self.region, addr)
+    }
+
+    /// The block at `addr`, which [`Event::tells_end`] told of, goes on.
+    pub fn goes_on(&self, addr: u64) {
+        if sample::is_on(self.region) {
+            self.keep(addr);
+        }
+    }
+
+    /// Tells how many allocations were no samples.
+    #[inline(always)]
+    fn tell_passed(&self) {
+        if sample::is_on(self.region) {
+            self.append_passed();
+        }
+    }
+
+    #[inline(never)]
+    fn append_passed(&self) {
+        let (region, slot) = (self.region, self.slot);
+        let sampler = sample::of(region, slot);
+        let need = PASSED_MAX as u32;
+        if sampler.passed.get() == 0 || chunk::reserve(region, slot, need, Purpose::Free).is_none() {
+            return;
+        }
+        self.append(need, |encoder| encoder.passed(sampler.passed.take(), sampler.passed_bytes.take()));
+    }
+
     /// Records something that carries a Python stack; `first` is its earliest tick.
     #[inline(never)]
     pub fn allocated(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
+        self.tell_passed();
         if self.stacked(kind, write).is_none() {
             chunk::lose(self.region, self.slot, Purpose::Allocation);
         }
@@ -134,6 +206,7 @@ impl Event {
     #[inline(always)]
     pub fn freed(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
+        self.tell_passed();
         if chunk::reserve(self.region, self.slot, EVENT_MAX as u32, Purpose::Free).is_none() {
             return chunk::lose(self.region, self.slot, Purpose::Free);
         }

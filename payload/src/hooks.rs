@@ -24,7 +24,7 @@ macro_rules! allocation {
             let original: extern "C" fn($(allocation!(@word $argument),)+) -> u64 = unsafe { transmute(entry.original) };
             let Some(event) = Event::begin(entry) else { return original($($argument),+) };
             let addr = event.call(|| original($($argument),+));
-            if addr != 0 {
+            if addr != 0 && event.takes(addr, $size) {
                 let ticks = event.$after();
                 event.allocated(Kind::$kind, ticks, block(ticks, addr, $size));
             }
@@ -65,10 +65,12 @@ pub unsafe extern "C" fn prof_posix_memalign(out: *mut u64, alignment: u64, size
     let Some(event) = Event::begin(entry) else { return original(out, alignment, size) };
     let error = event.call(|| original(out, alignment, size));
     if error == 0 {
-        let ticks = event.after();
         // SAFETY: it succeeded, so it wrote there.
         let addr = unsafe { out.read() };
-        event.allocated(Kind::PosixMemalign, ticks, block(ticks, addr, size));
+        if event.takes(addr, size) {
+            let ticks = event.after();
+            event.allocated(Kind::PosixMemalign, ticks, block(ticks, addr, size));
+        }
     }
     error
 }
@@ -80,9 +82,9 @@ pub unsafe extern "C" fn prof_realloc(old: u64, size: u64, entry: &Entry) -> u64
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64, u64) -> u64 = unsafe { transmute(entry.original) };
     let Some(event) = Event::begin(entry) else { return original(old, size) };
-    let before = event.before();
-    let addr = event.call(|| original(old, size));
-    reallocated(&event, Kind::Realloc, before, old, addr, size);
+    let old = Old::of(&event, old, event.before());
+    let addr = event.call(|| original(old.addr, size));
+    reallocated(&event, Kind::Realloc, &old, addr, size, size == 0 && event.zero_frees());
     addr
 }
 
@@ -93,12 +95,12 @@ pub unsafe extern "C" fn prof_reallocarray(old: u64, count: u64, size: u64, entr
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
     let Some(event) = Event::begin(entry) else { return original(old, count, size) };
-    let before = event.before();
-    let addr = event.call(|| original(old, count, size));
+    let old = Old::of(&event, old, event.before());
+    let addr = event.call(|| original(old.addr, count, size));
     // Null for a product that overflows leaves the old block alive.
-    if addr != 0 || count.checked_mul(size).is_some() {
-        reallocated(&event, Kind::Reallocarray, before, old, addr, count.wrapping_mul(size));
-    }
+    let is_zero = count.checked_mul(size) == Some(0);
+    let size = count.wrapping_mul(size);
+    reallocated(&event, Kind::Reallocarray, &old, addr, size, is_zero && event.zero_frees());
     addr
 }
 
@@ -135,12 +137,32 @@ fn replaced(event: &Event, kind: Kind, replacement: &Replacement) {
     event.allocated(kind, replacement.before, |encoder| replacement.write(encoder));
 }
 
-fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size: u64) {
-    if addr != 0 {
-        let ticks = event.after();
+/// The block that one of the `realloc` functions is given.
+struct Old {
+    /// Null if there is none.
+    addr: u64,
+    before: u64,
+    /// Whether its end is to be recorded.
+    is_told: bool,
+}
+
+impl Old {
+    #[inline(always)]
+    fn of(event: &Event, addr: u64, before: u64) -> Old {
+        Old { addr, before, is_told: addr != 0 && event.tells_end(addr) }
+    }
+}
+
+/// Records what became of both blocks. Null, unless it `frees`, leaves the old one alive.
+fn reallocated(event: &Event, kind: Kind, old: &Old, addr: u64, size: u64, frees: bool) {
+    if addr != 0 && event.takes(addr, size) {
+        let (before, ticks) = (old.before, event.after());
+        let old = if old.is_told { old.addr } else { 0 };
         replaced(event, kind, &Replacement { before, old, ticks, addr, size, mapping: None });
-    } else if size == 0 && old != 0 && event.zero_frees() {
-        gave_back_rarely(event, Kind::Free, before, old);
+    } else if old.is_told && (addr != 0 || frees) {
+        gave_back_rarely(event, Kind::Free, old.before, old.addr);
+    } else if old.is_told {
+        event.goes_on(old.addr);
     }
 }
 
@@ -155,11 +177,9 @@ macro_rules! reallocation {
             // SAFETY: that function.
             let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
             let Some(event) = Event::begin(entry) else { return original(context, old, size) };
-            let before = event.$before();
-            let addr = event.call(|| original(context, old, size));
-            if addr != 0 {
-                reallocated(&event, Kind::$kind, before, old, addr, size);
-            }
+            let old = Old::of(&event, old, event.$before());
+            let addr = event.call(|| original(context, old.addr, size));
+            reallocated(&event, Kind::$kind, &old, addr, size, false);
             addr
         }
     )+};
@@ -193,8 +213,13 @@ macro_rules! release {
         pub unsafe extern "C" fn $name($($argument: u64,)+ entry: &Entry) {
             // SAFETY: that function.
             let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
-            if $addr != 0 && let Some(event) = Event::begin(entry) {
-                $gave_back(&event, Kind::$kind, event.$before(), $addr);
+            if $addr != 0
+                && !Event::is_no_sample(entry, $addr)
+                && let Some(event) = Event::begin(entry)
+            {
+                if event.tells_end($addr) {
+                    $gave_back(&event, Kind::$kind, event.$before(), $addr);
+                }
                 event.call(|| original($($argument),+));
             } else {
                 original($($argument),+);
@@ -227,9 +252,12 @@ unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
     let original: extern "C" fn(u64) = unsafe { transmute(entry.original) };
     if addr != 0
         && !Event::is_internal(entry, caller)
+        && !Event::is_no_sample(entry, addr)
         && let Some(event) = Event::begin(entry)
     {
-        gave_back(&event, Kind::Free, event.before(), addr);
+        if event.tells_end(addr) {
+            gave_back(&event, Kind::Free, event.before(), addr);
+        }
         event.call(|| original(addr));
     } else {
         original(addr);

@@ -26,6 +26,7 @@ mod machine;
 mod memory;
 mod near;
 mod rewalk;
+mod sample;
 mod stack;
 mod thread;
 mod walk;

@@ -78,7 +78,7 @@ fn recorded(ground: &Ground, options: &Options) -> Result<Recorded, Error> {
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(ground, &python)?;
     let domains = if options.domains { find_domains(ground, &python)? } else { Vec::new() };
-    Ok(Recorded { python, domains, follows: options.follows })
+    Ok(Recorded { python, domains, follows: options.follows, sample: options.sample })
 }
 
 fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {

@@ -19,6 +19,7 @@ use super::pointers::{Pointer, swap_in};
 use super::register::{Register, field};
 use super::ring::Ring;
 use super::safe::Judge;
+use super::sampling;
 use super::withdraw::take_back;
 use super::{Error, Ground, arm};
 use crate::PAYLOAD;
@@ -65,6 +66,8 @@ pub struct Recorded {
     pub domains: Vec<DomainFunction>,
     /// Whether children that it forks record themselves, too.
     pub follows: bool,
+    /// Only samples of the blocks are recorded, so many bytes apart on average.
+    pub sample: Option<u64>,
 }
 
 /// What stands in the target now.
@@ -124,9 +127,7 @@ pub fn install(
         Ok(created) => created,
         Err(error) => return Err(failed(ground, caller, error.into())),
     };
-    let Recorded { python, domains, follows } = what;
-    let mut work =
-        Work { ground, caller, judge, python, domains, follows: *follows, region: &region, clock, tries: 0 };
+    let mut work = Work { ground, caller, judge, what, region: &region, clock, tries: 0 };
     match work.run(ring_shape) {
         Ok((ring, islands, pointers, opened)) => {
             let (detours, tries) = (islands.planned().to_vec(), work.tries);
@@ -153,9 +154,7 @@ struct Work<'a, 'g> {
     ground: &'a Ground,
     caller: &'a Caller<'a>,
     judge: &'a mut Judge<'g>,
-    python: &'a Interpreter,
-    domains: &'a [DomainFunction],
-    follows: bool,
+    what: &'a Recorded,
     region: &'a RegionHandle,
     clock: Clock,
     tries: u32,
@@ -185,7 +184,7 @@ impl Work<'_, '_> {
         self.register().set_gate(true)?;
         fail_point("gate-opened")?;
         // Not before: a vforked child would take the shut gate for a forked one's.
-        self.register().set_half(field::FOLLOW, self.follows.into())?;
+        self.register().set_half(field::FOLLOW, self.what.follows.into())?;
         Ok((ring, islands, pointers, opened))
     }
 
@@ -201,7 +200,7 @@ impl Work<'_, '_> {
         register.set_half(field::CHUNK_COUNT, ring.chunk_count)?;
         register.set_word(field::RING_DATA, ring.data_offset())?;
         register.set_half(field::OWN_PID, own_pid)?;
-        register.set_half(field::TID_OFFSET, super::tcb::tid_offset(self.ground, self.python)?)?;
+        register.set_half(field::TID_OFFSET, super::tcb::tid_offset(self.ground, &self.what.python)?)?;
         register.set_half(field::TICK_SHIFT, self.clock.shift())?;
         // glibc does (malloc/malloc.c, __libc_realloc), and so do jemalloc and mimalloc.
         register.set_half(field::REALLOC_ZERO_FREES, 1)?;
@@ -211,14 +210,18 @@ impl Work<'_, '_> {
             register.set_word(field::ALLOCATOR_START, text.start)?;
             register.set_word(field::ALLOCATOR_BYTES, text.end - text.start)?;
         }
-        if let Some(module) = self.ground.module_of(self.python) {
+        if let Some(module) = self.ground.module_of(&self.what.python) {
             register.set_word(field::INTERPRETER_START, module.range.start)?;
             register.set_word(field::INTERPRETER_BYTES, module.range.end - module.range.start)?;
-            register.set_word(field::ARENA_BYTES, self.python.arena_bytes())?;
+            register.set_word(field::ARENA_BYTES, self.what.python.arena_bytes())?;
+        }
+        if let Some(interval) = self.what.sample {
+            register.set_word(field::SAMPLE_INTERVAL, interval)?;
+            register.set_word(field::BUCKET_MASK, sampling::buckets(interval) - 1)?;
         }
         register.set_half(field::SIGNAL_FRAME_BYTES, xstate::smallest_signal_frame())?;
         register.set_half(field::ROOT_PID, own_pid)?;
-        register.set_offsets(&self.python.offsets())
+        register.set_offsets(&self.what.python.offsets())
     }
 
     /// Has the target make the two memfds.
@@ -403,8 +406,8 @@ impl Work<'_, '_> {
 
     fn pointers(&self) -> Result<Vec<Pointer>, Error> {
         let memory = self.ground.process.memory();
-        let domains = self.domains.iter().copied().map(Pointer::domain);
-        Ok(iter::once(Pointer::dealloc(self.python, &memory)?).chain(domains).collect())
+        let domains = self.what.domains.iter().copied().map(Pointer::domain);
+        Ok(iter::once(Pointer::dealloc(&self.what.python, &memory)?).chain(domains).collect())
     }
 }
 

@@ -32,6 +32,7 @@ mod rehearsal;
 mod ring;
 mod robust;
 mod safe;
+mod sampling;
 mod session;
 mod sieve;
 mod sink;
@@ -48,9 +49,9 @@ pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
 pub use launch::{Start, start};
-
 pub use recorder::Recorder;
 pub use rehearsal::{Rehearsal, rehearse};
+pub use sampling::SAMPLE_INTERVALS;
 pub use session::{Aggregation, Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};
 

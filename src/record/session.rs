@@ -67,6 +67,8 @@ pub struct Options {
     pub ring: prof_shared::ring::Shape,
     /// Whether processes that it forks are recorded, too.
     pub follows: bool,
+    /// Only samples of the blocks are recorded, so many bytes apart on average.
+    pub sample: Option<u64>,
     /// What moments are taken from.
     pub clock: Clock,
     /// If it is a child of ours, what it waits in until its recording has begun.
