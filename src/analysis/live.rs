@@ -196,10 +196,12 @@ impl Live {
         young.map(|(site, held, _)| (site, held))
     }
 
-    /// Every heap block and mapping, also of thread stacks: first address and bytes.
-    pub fn memory(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let blocks = self.blocks.iter().map(|(&addr, block)| (addr, block.size()));
-        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start)))
+    /// Every heap block and mapping, also of thread stacks: first address, bytes, and the bytes
+    /// of others that it stands for.
+    pub fn memory(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        let others = |block: &Block| self.held_by(*block).bytes.saturating_sub(block.size());
+        let blocks = self.blocks.iter().map(move |(&addr, block)| (addr, block.size(), others(block)));
+        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start, 0)))
     }
 
     /// Every heap block and mapping: who had allocated it, what it is, when it began.
@@ -634,7 +636,7 @@ mod tests {
         live.set_interval(u16::MAX);
         live.add(&event(1, malloc(32, 6)), |_| {});
         live.add(&event(1, map(1, 1)), |_| {});
-        let mut births: Vec<_> = live.births().map(|(_, bytes, birth)| (birth.interval, bytes)).collect();
+        let mut births: Vec<_> = live.births().map(|(_, held, birth)| (birth.interval, held.bytes)).collect();
         births.sort();
         assert_eq!(births, [(0, (1 << 48) - 1), (u16::MAX, 6), (u16::MAX, PAGE)]);
     }
