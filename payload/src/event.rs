@@ -124,24 +124,24 @@ impl Event {
 
     /// Whether `free` has nothing to record of the block at `addr`: it is no sample.
     #[inline(always)]
-    pub fn is_no_sample(entry: &Entry, addr: u64) -> bool {
+    pub fn is_no_sample<const SAMPLED: bool>(entry: &Entry, addr: u64) -> bool {
         // SAFETY: as above; the table is part of the region.
-        let region = unsafe { &*(entry.region as *const Region) };
-        sample::is_on(region) && !sample::is_kept(region, addr)
+        SAMPLED && !sample::is_kept(unsafe { &*(entry.region as *const Region) }, addr)
     }
 
     /// Whether the new block at `addr` is to be recorded: all are, or it is a sample.
     #[inline(always)]
-    pub fn takes(&self, addr: u64, size: u64) -> bool {
-        !sample::is_on(self.region) || self.is_sample(addr, size)
+    pub fn takes<const SAMPLED: bool>(&self, addr: u64, size: u64) -> bool {
+        !SAMPLED || self.is_sample(size) && self.keep(addr)
     }
 
     #[inline(always)]
-    fn is_sample(&self, addr: u64, size: u64) -> bool {
+    fn is_sample(&self, size: u64) -> bool {
         let (region, slot) = (self.region, self.slot);
-        sample::draw(region, sample::of(region, slot), size, || self.leave_chunk()) && self.keep(addr)
+        sample::draw(region, sample::of(region, slot), size, || self.leave_chunk())
     }
 
+    /// The chunk says how far apart its samples are.
     #[cold]
     fn leave_chunk(&self) {
         match self.is_current() {
@@ -159,44 +159,70 @@ impl Event {
         has_room
     }
 
-    /// Whether the end of the block at `addr` is to be recorded: as its beginning was. It
+    /// Whether the end of the block at `addr` is to be recorded, as its beginning was. It
     /// is told once.
     #[inline(always)]
-    pub fn tells_end(&self, addr: u64) -> bool {
-        !sample::is_on(self.region) || sample::forget(self.region, addr)
+    pub fn tells_end<const SAMPLED: bool>(&self, addr: u64) -> bool {
+        !SAMPLED || sample::forget(self.region, addr)
     }
 
     /// The block at `addr`, which [`Event::tells_end`] told of, goes on.
-    pub fn goes_on(&self, addr: u64) {
-        if sample::is_on(self.region) {
+    pub fn goes_on<const SAMPLED: bool>(&self, addr: u64) {
+        if SAMPLED {
             self.keep(addr);
         }
     }
 
-    /// Tells how many allocations were no samples.
+    /// Records a new block; `first` is its earliest tick.
     #[inline(always)]
-    fn tell_passed(&self) {
-        if sample::is_on(self.region) {
-            self.append_passed();
+    pub fn allocated<const SAMPLED: bool>(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        if SAMPLED {
+            self.tell_passed(first);
         }
+        self.record(kind, first, write);
     }
 
+    /// Records the end of a block.
+    #[inline(always)]
+    pub fn freed<const SAMPLED: bool>(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        if SAMPLED {
+            self.tell_passed(first);
+        }
+        self.record_end(kind, first, write);
+    }
+
+    /// Records a new mapping. They are never sampled.
+    pub fn mapped(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        self.tell_passed(first);
+        self.record(kind, first, write);
+    }
+
+    /// Records the end of mappings.
+    pub fn unmapped(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        self.tell_passed(first);
+        self.record_end(kind, first, write);
+    }
+
+    /// Tells how many allocations were no samples.
+    #[cold]
     #[inline(never)]
-    fn append_passed(&self) {
+    fn tell_passed(&self, first: u64) {
         let (region, slot) = (self.region, self.slot);
-        let sampler = sample::of(region, slot);
-        let need = PASSED_MAX as u32;
-        if sampler.passed.get() == 0 || chunk::reserve(region, slot, need, Purpose::Free).is_none() {
+        if !sample::is_on(region) {
             return;
         }
-        self.append(need, |encoder| encoder.passed(sampler.passed.take(), sampler.passed_bytes.take()));
+        self.slot.began.set(first);
+        let sampler = sample::of(region, slot);
+        let need = PASSED_MAX as u32;
+        if sampler.passed.get() != 0 && chunk::reserve(region, slot, need, Purpose::Free).is_some() {
+            self.append(need, |encoder| encoder.passed(sampler.passed.take(), sampler.passed_bytes.take()));
+        }
     }
 
-    /// Records something that carries a Python stack; `first` is its earliest tick.
+    /// Records something that carries a Python stack.
     #[inline(never)]
-    pub fn allocated(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+    fn record(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
-        self.tell_passed();
         if self.stacked(kind, write).is_none() {
             chunk::lose(self.region, self.slot, Purpose::Allocation);
         }
@@ -204,9 +230,8 @@ impl Event {
 
     /// Records something that carries none.
     #[inline(always)]
-    pub fn freed(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+    fn record_end(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
-        self.tell_passed();
         if chunk::reserve(self.region, self.slot, EVENT_MAX as u32, Purpose::Free).is_none() {
             return chunk::lose(self.region, self.slot, Purpose::Free);
         }

@@ -37,10 +37,9 @@ pub fn of(region: &Region, slot: &ThreadSlot) -> &'static Sampler {
 /// for another interval than those that were recorded so far.
 #[inline(always)]
 pub fn draw(region: &Region, sampler: &Sampler, size: u64, leave: impl FnOnce()) -> bool {
-    // Also of what has no bytes some are samples.
-    let (size, left) = (size.max(1), sampler.left.get());
-    if left > size && sampler.interval.get() == region.sample_interval.load(Relaxed) {
-        pass(sampler, left, size);
+    let left = sampler.left.get();
+    if left > drawn(size) && sampler.interval.get() == region.sample_interval.load(Relaxed) {
+        pass(sampler, size);
         return false;
     }
     draw_anew(region, sampler, size, leave)
@@ -59,11 +58,10 @@ fn draw_anew(region: &Region, sampler: &Sampler, size: u64, leave: impl FnOnce()
     if sampler.left.get() == 0 {
         sampler.left.set(distance(sampler, latest));
     }
-    let left = sampler.left.get();
-    let is_sample = left <= size;
+    let is_sample = sampler.left.get() <= drawn(size);
     match is_sample {
         true => sampler.left.set(0),
-        false => pass(sampler, left, size),
+        false => pass(sampler, size),
     }
     is_sample
 }
@@ -76,9 +74,15 @@ pub fn interval(region: &Region, sampler: &Sampler) -> u64 {
     sampler.interval.get()
 }
 
+/// The bytes that a block is drawn with. Also of those without any some are samples.
 #[inline(always)]
-fn pass(sampler: &Sampler, left: u64, size: u64) {
-    sampler.left.set(left - size);
+fn drawn(size: u64) -> u64 {
+    size.max(1)
+}
+
+#[inline(always)]
+fn pass(sampler: &Sampler, size: u64) {
+    sampler.left.set(sampler.left.get().wrapping_sub(drawn(size)));
     sampler.passed.set(sampler.passed.get() + 1);
     sampler.passed_bytes.set(sampler.passed_bytes.get().wrapping_add(size));
 }
