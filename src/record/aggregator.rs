@@ -114,7 +114,7 @@ impl Sink for Aggregator {
         Ok(())
     }
 
-    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) -> Result<()> {
+    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: Vec<u8>) -> Result<()> {
         self.gathering.piece(chunk, offset, raw);
         Ok(())
     }
@@ -179,8 +179,7 @@ pub struct Folding {
     samples: usize,
     /// Processes that it knows to have ended.
     ended: HashSet<u32>,
-    /// Threads with figures of their own.
-    own: HashSet<ThreadSerial>,
+    threads: Threads,
 }
 
 impl Folding {
@@ -194,7 +193,7 @@ impl Folding {
             fold: Fold::new(gathering.about(), Question::default()).with_history(history),
             samples: 0,
             ended: HashSet::new(),
-            own: HashSet::new(),
+            threads: Threads::default(),
         }
     }
 
@@ -215,8 +214,11 @@ impl Folding {
             thin_out(samples);
         }
         self.samples = samples.len();
-        let Folding { fold, own, .. } = self;
-        gathering.for_each_due(|event| fold.add(&shared(event, own)));
+        let Folding { fold, threads, .. } = self;
+        gathering.for_each_due(|event| match threads.has_own(event.thread) {
+            true => fold.add(event),
+            false => fold.add(&of_others(event)),
+        });
     }
 
     fn finish(&mut self) {
@@ -231,14 +233,34 @@ impl Folding {
     }
 }
 
-/// The event with a thread that has figures: its own, or the one that stands for all later ones
-/// of its process.
-fn shared(event: &Event, own: &mut HashSet<ThreadSerial>) -> Event {
-    let has_own = own.contains(&event.thread) || own.len() < MAX_THREADS && own.insert(event.thread);
-    match has_own {
-        true => *event,
-        false => Event { thread: ThreadSerial(u32::MAX - event.process.0), tid: Tid(0), ..*event },
+/// The threads with figures of their own.
+#[derive(Default)]
+struct Threads {
+    own: HashSet<ThreadSerial>,
+    /// The last one that was asked for, and whether it has them.
+    latest: Option<(ThreadSerial, bool)>,
+}
+
+impl Threads {
+    #[inline]
+    fn has_own(&mut self, thread: ThreadSerial) -> bool {
+        match self.latest {
+            Some((latest, has_own)) if latest == thread => has_own,
+            _ => self.look_up(thread),
+        }
     }
+
+    fn look_up(&mut self, thread: ThreadSerial) -> bool {
+        let own = &mut self.own;
+        let has_own = own.contains(&thread) || own.len() < MAX_THREADS && own.insert(thread);
+        self.latest = Some((thread, has_own));
+        has_own
+    }
+}
+
+/// The event of the thread that stands for all of its process without figures of their own.
+fn of_others(event: &Event) -> Event {
+    Event { thread: ThreadSerial(u32::MAX - event.process.0), tid: Tid(0), ..*event }
 }
 
 /// Every second sample goes; the first one stays, and the thorough ones.
@@ -259,12 +281,15 @@ mod tests {
 
     #[test]
     fn later_threads_share_figures() {
-        let mut own = HashSet::new();
+        let mut own = Threads::default();
         let what = What::Alloc { kind: Kind::Malloc, addr: Addr(16), size: 1 };
         let mut thread_of = |thread, process| {
             let (thread, process) = (ThreadSerial(thread), ProcessId(process));
             let (at, tid, stack) = (Tick(0), Tid(7), StackId::EMPTY);
-            shared(&Event { at, process, thread, tid, stack, what }, &mut own).thread.0
+            match own.has_own(thread) {
+                true => thread.0,
+                false => of_others(&Event { at, process, thread, tid, stack, what }).thread.0,
+            }
         };
         let threads = MAX_THREADS as u32;
         assert!((0..threads).all(|thread| thread_of(thread, 0) == thread));
