@@ -23,6 +23,7 @@ use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, ProcessLife
 use crate::record::ring::{self, Eagerness};
 use prof_injector::call::{Caller, Held};
 use prof_injector::process::Process;
+use prof_injector::tracee::Pause;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -413,6 +414,9 @@ impl Session<'_> {
         if ends_when_full && self.options.max_bytes.is_some_and(|max| written >= max) {
             return Some(EndReason::MaxSize);
         }
+        if look_closer && self.installed.ring.is_asked_back() {
+            return Some(EndReason::Interrupted);
+        }
         if let Some(reason) = self.root_end {
             return (look_closer && self.is_last(reason)).then_some(reason);
         }
@@ -515,7 +519,7 @@ impl Session<'_> {
             reason,
             unix_ns: now.unix_ns,
             events: finished.events,
-            longest_pause_us: super::longest_pause_us(),
+            longest_pause_us: Pause::longest_by_this_thread().0.as_micros() as u64,
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut sink = finished.sink;
