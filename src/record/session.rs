@@ -22,6 +22,7 @@ use crate::inspect::{Detail, Looker, counters};
 use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, ProcessLife, Tick};
 use crate::record::ring::{self, Eagerness};
 use prof_injector::call::{Caller, Held};
+use prof_injector::failpoint::panic_point;
 use prof_injector::process::Process;
 use prof_injector::tracee::Pause;
 use std::collections::HashSet;
@@ -273,6 +274,7 @@ impl Session<'_> {
         let mut round = Round { began, bytes: 0 };
         let mut nap = SHORTEST_NAP;
         loop {
+            panic_point("recorder");
             let now = Instant::now();
             self.watch_ourselves();
             self.beat();
