@@ -414,6 +414,8 @@ impl Session<'_> {
         let written = self.spool.shown().written_bytes.load(Relaxed);
         let ends_when_full = self.options.aggregation != Aggregation::WhenFull;
         if ends_when_full && self.options.max_bytes.is_some_and(|max| written >= max) {
+            // Nothing comes from now on but what waits.
+            self.installed.ring.silence();
             return Some(EndReason::MaxSize);
         }
         if look_closer && self.installed.ring.is_asked_back() {
