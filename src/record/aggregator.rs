@@ -219,6 +219,13 @@ impl Folding {
             true => fold.add(event),
             false => fold.add(&of_others(event)),
         });
+        if threads.begin_to_share() {
+            let text = format!(
+                "more than {MAX_THREADS} threads allocated: the others of each process are counted as one thread, \
+                 0, by which what they freed soon is told, too"
+            );
+            gathering.notes().push(Note { kind: NoteKind::Other, text, ..Note::default() });
+        }
     }
 
     fn finish(&mut self) {
@@ -239,6 +246,9 @@ struct Threads {
     own: HashSet<ThreadSerial>,
     /// The last one that was asked for, and whether it has them.
     latest: Option<(ThreadSerial, bool)>,
+    /// Whether there is one without, and whether that was told.
+    is_shared: bool,
+    is_told: bool,
 }
 
 impl Threads {
@@ -254,7 +264,13 @@ impl Threads {
         let own = &mut self.own;
         let has_own = own.contains(&thread) || own.len() < MAX_THREADS && own.insert(thread);
         self.latest = Some((thread, has_own));
+        self.is_shared |= !has_own;
         has_own
+    }
+
+    /// Whether there is a thread without figures of its own for the first time.
+    fn begin_to_share(&mut self) -> bool {
+        self.is_shared && !std::mem::replace(&mut self.is_told, self.is_shared)
     }
 }
 
@@ -275,6 +291,7 @@ fn thin_out(samples: &mut Vec<RssSample>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::testing::Records;
     use crate::capture::{Follower, Reader};
     use crate::model::{Addr, Kind, ProcessId, StackId, What};
     use std::path::Path;
@@ -298,6 +315,26 @@ mod tests {
             [u32::MAX, u32::MAX, u32::MAX - 3]
         );
         assert_eq!(thread_of(5, 0), 5);
+    }
+
+    /// It is said, once.
+    #[test]
+    fn that_threads_share_figures_is_noted() {
+        let mut gathering = Gathering::new(&crate::capture::testing::metadata());
+        let mut folding = Folding::new(&gathering, Duration::from_millis(1));
+        let threads = MAX_THREADS as u32;
+        let mut noted = Vec::new();
+        for (first, last) in [(0, threads), (threads, threads + 1), (threads + 1, threads + 9)] {
+            for thread in first..last {
+                let records = Records::of(thread, 0, 10).malloc(20, 16 * u64::from(thread) + 16, 8);
+                gathering.piece(ChunkSerial(thread.into()), 0, records.bytes().to_vec());
+            }
+            gathering.finish();
+            folding.take(&mut gathering);
+            noted.push(gathering.notes().len());
+        }
+        assert_eq!(noted, [0, 1, 1]);
+        assert!(gathering.notes()[0].text.starts_with("more than 1000 threads"));
     }
 
     /// The same events make the same figures, whether they are kept or not.
