@@ -43,7 +43,7 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("regex", &["src/cli"]),
     ("terminal_size", &["src/cli"]),
     ("ratatui", &["src/explore"]),
-    ("rustix", &["src/explore", "src/record/recorder.rs"]),
+    ("rustix", &["src/explore", "src/record/recorder.rs", "src/record/ring.rs"]),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 
