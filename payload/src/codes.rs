@@ -215,7 +215,7 @@ fn home(code: u64) -> u64 {
 
 #[inline(always)]
 fn nth(region: &Region, index: u64) -> &'static CodeSlot {
-    let shape = Shape { slot_count: u64::from(region.slot_count) };
+    let shape = Shape { slot_count: u64::from(region.slot_count), has_native: false };
     let base = core::ptr::from_ref(region) as u64 - prof_shared::region::HEADER + shape.codes();
     // SAFETY: the region holds `CODE_COUNT` slots there, zeroed by the kernel.
     unsafe { &*(base as *const CodeSlot).add((index & (CODE_COUNT - 1)) as usize) }

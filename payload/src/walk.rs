@@ -30,7 +30,7 @@ impl Frames {
     /// The slot's remembered frames.
     #[inline(always)]
     pub fn of(region: &Region, slot: &ThreadSlot) -> Frames {
-        let shape = Shape { slot_count: u64::from(region.slot_count) };
+        let shape = Shape { slot_count: u64::from(region.slot_count), has_native: false };
         let base = thread::slots(region) - SLOTS + shape.frames();
         let own = thread::index(region, slot) * size_of::<FrameCache>() as u64;
         // SAFETY: the region holds a cache for each slot, and only the slot's thread,

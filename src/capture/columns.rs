@@ -7,7 +7,7 @@
 
 use prof_shared::fields::{self, Column, Source};
 use prof_shared::kind::{Effect, Kind};
-use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, ORIGIN, ORIGIN_OF_CHILD, STACK};
+use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, NATIVE, ORIGIN, ORIGIN_OF_CHILD, STACK};
 use prof_shared::varint::MAX_LEN;
 
 /// How many there are.
@@ -158,7 +158,7 @@ impl Split<'_> {
                 let len = self.number(Rest)?;
                 return self.bytes(Rest, usize::try_from(len).ok()?);
             }
-            STACK => {
+            STACK | NATIVE => {
                 let shape = self.byte(Rest)?;
                 let mut count =
                     |half: u8| if half == LONG { self.number(Rest) } else { Some(u64::from(half)) };

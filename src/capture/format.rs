@@ -54,11 +54,13 @@ pub enum BlockKind {
     Process = 10,
     /// JSON, compressed, in parts: what became of events that were not kept.
     Aggregate = 11,
+    /// JSON, [`NativeModule`](crate::model::NativeModule); the last one of an id counts.
+    Module = 12,
 }
 
 impl BlockKind {
     /// Every kind.
-    pub const ALL: [BlockKind; 11] = [
+    pub const ALL: [BlockKind; 12] = [
         BlockKind::Metadata,
         BlockKind::Piece,
         BlockKind::Codes,
@@ -70,6 +72,7 @@ impl BlockKind {
         BlockKind::Trailer,
         BlockKind::Process,
         BlockKind::Aggregate,
+        BlockKind::Module,
     ];
 
     /// The kind with this number.

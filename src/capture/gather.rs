@@ -15,7 +15,7 @@ use super::piece::PieceHead;
 use super::reader::Rest;
 use super::writer::{Begun, Writer};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, Note, ProcessLife, RssSample, Stacks, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, Note, ProcessLife, RssSample, Stacks, ThreadName,
 };
 
 /// A capture in the making.
@@ -79,6 +79,11 @@ impl Gathering {
     /// The processes that were forked while recording, by number.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
         self.rest.processes.values()
+    }
+
+    /// A native module that came, or went.
+    pub fn module(&mut self, module: &NativeModule) {
+        self.rest.modules.insert(module.id, module.clone());
     }
 
     /// The names of threads.
@@ -147,12 +152,13 @@ impl Gathering {
     }
 
     fn fill(&self, writer: &mut Writer, aggregate: &impl Serialize) -> Result<()> {
-        let Rest { codes, threads, processes, rss, notes, .. } = &self.rest;
+        let Rest { codes, threads, processes, modules, rss, notes, .. } = &self.rest;
         let mut codes: Vec<_> = codes.values().collect();
         codes.sort_by_key(|code| code.id);
         codes.into_iter().try_for_each(|code| writer.code(code))?;
         threads.iter().try_for_each(|thread| writer.thread(thread))?;
         processes.values().try_for_each(|process| writer.process(process))?;
+        modules.values().try_for_each(|module| writer.module(module))?;
         rss.iter().try_for_each(|sample| writer.rss(sample))?;
         notes.iter().try_for_each(|note| writer.note(note))?;
         writer.aggregate(aggregate)

@@ -18,7 +18,7 @@ use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, VERSION};
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
 use crate::model::{
-    CodeId, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
+    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
 };
 
 /// An open capture. All but the events is in memory.
@@ -38,6 +38,8 @@ pub(super) struct Rest {
     pub codes: HashMap<CodeId, CodeObject>,
     pub threads: Vec<ThreadName>,
     pub processes: BTreeMap<u32, ProcessLife>,
+    pub modules: BTreeMap<u32, NativeModule>,
+    pub native_places: HashMap<(u32, u32), Vec<NativeFunction>>,
     pub rss: Vec<RssSample>,
     pub notes: Vec<Note>,
     pub end: Option<End>,
@@ -93,6 +95,17 @@ impl Reader {
     /// The processes that were forked while recording, by number.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
         self.rest.processes.values()
+    }
+
+    /// The native modules, by id.
+    pub fn modules(&self) -> &BTreeMap<u32, NativeModule> {
+        &self.rest.modules
+    }
+
+    /// The functions at an address of a native module, innermost first; none if that is not
+    /// known.
+    pub fn native_functions(&self, module: u32, offset: u32) -> &[NativeFunction] {
+        self.rest.native_places.get(&(module, offset)).map_or(&[], |functions| functions)
     }
 
     /// Samples of the resident set.
@@ -196,6 +209,10 @@ impl Rest {
             BlockKind::Process => {
                 let process: ProcessLife = json(body)?;
                 self.processes.insert(process.number, process);
+            }
+            BlockKind::Module => {
+                let module: NativeModule = json(body)?;
+                self.modules.insert(module.id, module);
             }
             BlockKind::Rss => self.rss.push(json(body)?),
             BlockKind::Note => self.notes.push(json(body)?),

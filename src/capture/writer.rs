@@ -18,7 +18,7 @@ use super::growing::GrowingIndex;
 use super::index::{BlockEntry, PieceEntry};
 use super::piece::{Packer, PieceHead};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, Note, NoteKind, ProcessLife, RssSample, ThreadName,
 };
 
 /// Code objects are written when so many bytes wait, or with the next piece.
@@ -100,6 +100,11 @@ impl Writer {
     /// A sample of the resident set.
     pub fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.json(BlockKind::Rss, sample)
+    }
+
+    /// A native module that came, or went.
+    pub fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.json(BlockKind::Module, module)
     }
 
     /// A loss, a refusal, a soft error.

@@ -12,6 +12,7 @@
 //! memory nor time grow beyond the size of the file.
 
 mod compile;
+mod evaluation;
 mod header;
 mod layout;
 mod rules;
@@ -27,6 +28,7 @@ mod safepoint_tests;
 #[cfg(test)]
 mod test_target;
 
+pub use evaluation::evaluations;
 pub use rules::Rules;
 pub use table::Table;
 pub use unwinder::{Backtrace, Unwinder};

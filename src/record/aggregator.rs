@@ -15,7 +15,7 @@ use super::sink::Sink;
 use crate::analysis::{Aggregate, Fold, History, Looks, Question};
 use crate::capture::{Begun, Gathering, Result};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, Note, NoteKind, ProcessLife, RssSample, ThreadName,
     ThreadSerial, Tick, Tid,
 };
 use std::collections::HashSet;
@@ -149,6 +149,11 @@ impl Sink for Aggregator {
 
     fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.gathering.rss().push(sample.clone());
+        Ok(())
+    }
+
+    fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.gathering.module(module);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::install::{Installed, install};
 use super::keeper::Keeper;
 use super::metadata::{self, describe};
+use super::modules::Modules;
 use super::pointers::Watch;
 use super::safe::Judge;
 use super::sink::Sink;
@@ -67,6 +68,8 @@ pub struct Options {
     pub ring: prof_shared::ring::Shape,
     /// Whether processes that it forks are recorded, too.
     pub follows: bool,
+    /// Whether stacks have native frames.
+    pub native: bool,
     /// What moments are taken from.
     pub clock: Clock,
     /// If it is a child of ours, what it waits in until its recording has begun.
@@ -212,7 +215,7 @@ fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) ->
 struct Session<'g> {
     ground: &'g Ground,
     options: &'g Options,
-    installed: Installed,
+    installed: Installed<'g>,
     keeper: Keeper<'g>,
     watch: Watch<'g>,
     looker: Option<Looker>,
@@ -236,6 +239,8 @@ impl Session<'_> {
                 ..Note::default()
             }));
         }
+        let modules = self.installed.modules.iter().flat_map(Modules::all);
+        modules.for_each(|module| self.spool.put(Item::Module(module.clone())));
         let tries = self.installed.tries;
         let mut notes = self.installed.refused.clone();
         notes.push(format!("a thread was at a safe point at look {tries}"));
@@ -266,6 +271,7 @@ impl Session<'_> {
             if sweep {
                 self.watch_pointers();
                 self.watch_family();
+                self.watch_modules();
             }
             self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
@@ -353,6 +359,14 @@ impl Session<'_> {
         let text =
             format!("the process replaced {name} at {seconds:.1} s: calls of its kind are missing since");
         self.spool.put(Item::Note(Note { kind: NoteKind::Loss, text, ..Note::default() }));
+    }
+
+    /// Takes note of modules that came or went.
+    fn watch_modules(&mut self) {
+        let now_ns = self.now_ns();
+        let Some(modules) = &mut self.installed.modules else { return };
+        let changed = modules.look(&self.ground.process, now_ns);
+        changed.into_iter().for_each(|module| self.spool.put(Item::Module(module)));
     }
 
     fn note_names(&mut self) {

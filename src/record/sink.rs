@@ -2,7 +2,7 @@
 //! with figures only.
 
 use crate::capture::{Result, Writer};
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, Note, ProcessLife, RssSample, ThreadName};
+use crate::model::{ChunkSerial, CodeObject, End, Metadata, NativeModule, Note, ProcessLife, RssSample, ThreadName};
 
 /// Takes what is recorded.
 pub trait Sink: Send {
@@ -20,6 +20,8 @@ pub trait Sink: Send {
     fn process(&mut self, process: &ProcessLife) -> Result<()>;
     /// A sample of the resident set.
     fn rss(&mut self, sample: &RssSample) -> Result<()>;
+    /// A native module that came, or went.
+    fn module(&mut self, module: &NativeModule) -> Result<()>;
     /// A loss, a refusal, a soft error.
     fn note(&mut self, note: &Note) -> Result<()>;
     /// Bytes of the capture.
@@ -55,6 +57,10 @@ impl Sink for Writer {
 
     fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.rss(sample)
+    }
+
+    fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.module(module)
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {

@@ -15,7 +15,7 @@ use super::sink::Sink;
 use super::turning::Turning;
 use crate::capture::{self, CodeAssembler};
 use crate::model::{
-    ChunkSerial, CodeObject, Metadata, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
+    ChunkSerial, CodeObject, Metadata, NativeModule, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
 };
 use hashbrown::HashMap;
 use prof_injector::tracee::take_precedence;
@@ -45,6 +45,8 @@ pub enum Item {
     Ended(ProcessId, Tick),
     /// A sample of the resident set.
     Rss(RssSample),
+    /// A native module that came, or went.
+    Module(NativeModule),
     /// Something a reader should know.
     Note(Note),
     /// What is known of the target, anew.
@@ -222,6 +224,7 @@ impl Work {
                 ended.map_or(Ok(()), |life| self.sink.process(&life))
             }
             Item::Rss(sample) => self.sink.rss(&sample),
+            Item::Module(module) => self.sink.module(&module),
             Item::Note(note) => self.sink.note(&note),
             Item::Metadata(about) => self.sink.metadata(&about),
         }

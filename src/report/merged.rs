@@ -25,8 +25,9 @@ impl<'a> Merged<'a> {
         for id in 1..raw.len() {
             let stack = StackId(id as u32);
             let (Some(parent), Some(frame)) = (raw.parent(stack), raw.leaf(stack)) else { continue };
-            let code = CodeId(numbers.of(frame, places));
-            merged[id] = stacks.push(merged[parent.0 as usize], Frame { code, offset: 0 });
+            let numbers = numbers.of(frame, places);
+            let push = |stack, &number: &u32| stacks.push(stack, Frame { code: CodeId(number), offset: 0 });
+            merged[id] = numbers.iter().fold(merged[parent.0 as usize], push);
         }
         Merged { places: numbers.places, stacks, merged }
     }
@@ -67,17 +68,21 @@ impl<'a> Merged<'a> {
 struct Numbers<'a> {
     places: Vec<Place<'a>>,
     by_place: HashMap<Place<'a>, u32>,
-    by_frame: HashMap<Frame, u32>,
+    by_frame: HashMap<Frame, Vec<u32>>,
 }
 
 impl<'a> Numbers<'a> {
-    fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> u32 {
-        *self.by_frame.entry(frame).or_insert_with(|| {
-            let place = places.place(frame);
-            *self.by_place.entry(place.clone()).or_insert_with(|| {
-                self.places.push(place);
-                self.places.len() as u32 - 1
-            })
+    /// The places of a frame, outermost first.
+    fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> &[u32] {
+        let (known, by_place) = (&mut self.places, &mut self.by_place);
+        self.by_frame.entry(frame).or_insert_with(|| {
+            let number = |place: Place<'a>| {
+                *by_place.entry(place.clone()).or_insert_with(|| {
+                    known.push(place);
+                    known.len() as u32 - 1
+                })
+            };
+            places.places(frame).into_iter().map(number).collect()
         })
     }
 }

@@ -6,6 +6,7 @@
 mod format;
 mod json;
 mod merged;
+mod native;
 mod module;
 mod page;
 mod place;

@@ -139,8 +139,13 @@ impl Process {
     /// The ELF files that are loaded into it, one for each load; those that
     /// cannot be read are left out.
     pub fn modules(&self, maps: &Maps) -> Vec<Module> {
+        self.modules_that(maps, |_| true)
+    }
+
+    /// Of these, those whose first mapping is wanted.
+    pub fn modules_that(&self, maps: &Maps, is_wanted: impl Fn(&Mapping) -> bool) -> Vec<Module> {
         let root = self.live_dir().unwrap_or_else(|_| self.dir.clone()).join("root");
-        module::loaded(&self.dir.join("map_files"), &root, maps)
+        module::loaded(&self.dir.join("map_files"), &root, maps, is_wanted)
     }
 
     /// Its threads now, by ascending age as the kernel lists them.

@@ -9,6 +9,7 @@
 
 pub mod fields;
 pub mod kind;
+pub mod native;
 pub mod record;
 pub mod region;
 pub mod ring;

@@ -4,6 +4,7 @@
 //!  chunk  = Origin record*                     delta state starts afresh here
 //!  event  = tag (time address [size])*         tag = kind
 //!  Stack  = tag shape (code-id offset)*        of the events that follow; root side first
+//!  Native = tag shape (module offset)*         the same of native frames
 //!  time   = ticks since the previous event of the chunk
 //!  address= difference to the previous address, see `fold`
 //! ```
@@ -27,6 +28,8 @@ pub const CODE_BYTES: u8 = 27;
 pub const STACK: u8 = 32;
 /// Tag of a [`Record::Origin`] in a forked process.
 pub const ORIGIN_OF_CHILD: u8 = 33;
+/// Tag of [`Record::Native`].
+pub const NATIVE: u8 = 34;
 
 /// The most bytes of an event.
 pub const EVENT_MAX: usize = 1 + 2 * fields::ROOM + 5;
@@ -51,6 +54,11 @@ pub const LONG: u8 = 15;
 
 /// The code id of the frame that stands for everything cut off at the root.
 pub const TRUNCATED: u32 = 0;
+
+/// The offset of a frame of [`TRUNCATED`] that stands for what lies between the evaluation of
+/// one Python function and that of the next (3.12 and later); no one's frame. Only where
+/// native stacks are recorded.
+pub const SHIM_OFFSET: i32 = 0;
 
 /// A text of a code object.
 #[repr(u8)]
@@ -121,7 +129,15 @@ pub enum Record<'a> {
     Stack {
         /// Frames to take off at the leaf.
         pops: u32,
-        /// Frames to put on, root side first.
+        /// Frames to put on, root side first. A flag: an evaluation begins with it.
+        pushes: Frames<'a>,
+    },
+    /// The native stack of the events that follow differs from that before. Instead of code
+    /// ids there are numbers of modules, instead of offsets, less one, addresses in their files.
+    Native {
+        /// Frames to take off at the leaf.
+        pops: u32,
+        /// Frames to put on, root side first. A flag: it evaluates Python code.
         pushes: Frames<'a>,
     },
     /// New memory. Not for the kinds that have a record of their own below.
@@ -223,6 +239,15 @@ impl Iterator for Frames<'_> {
 
 impl ExactSizeIterator for Frames<'_> {}
 
+impl Frames<'_> {
+    /// The next frame, and whether it is flagged.
+    #[inline]
+    pub fn next_flagged(&mut self) -> Option<(u32, i32, bool)> {
+        let is_flagged = self.bytes.first().is_some_and(|lengths| lengths & fields::FRAME_FLAG != 0);
+        self.next().map(|(code, offset)| (code, offset, is_flagged))
+    }
+}
+
 /// What both sides remember within a chunk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delta {
@@ -317,8 +342,18 @@ impl<'a> Encoder<'a> {
     /// Begins a [`Record::Stack`]; `pushes` frames must follow.
     #[inline(always)]
     pub fn stack(&mut self, pops: u32, pushes: u32) {
+        self.difference(STACK, pops, pushes);
+    }
+
+    /// Begins a [`Record::Native`]; `pushes` frames must follow.
+    pub fn native(&mut self, pops: u32, pushes: u32) {
+        self.difference(NATIVE, pops, pushes);
+    }
+
+    #[inline(always)]
+    fn difference(&mut self, tag: u8, pops: u32, pushes: u32) {
         let long = u32::from(LONG);
-        self.byte(STACK);
+        self.byte(tag);
         self.byte((pops.min(long) << 4 | pushes.min(long)) as u8);
         for number in [pops, pushes] {
             if number >= long {
@@ -332,6 +367,15 @@ impl<'a> Encoder<'a> {
     pub fn frame(&mut self, code: u32, offset: i32) {
         let offset = (offset as u32).wrapping_add(1);
         self.fixed(|out| fields::put_frame(out, code, offset));
+    }
+
+    /// The same with a flag.
+    pub fn flagged_frame(&mut self, code: u32, offset: i32, is_flagged: bool) {
+        let at = self.len;
+        self.frame(code, offset);
+        if let Some(lengths) = self.out.get_mut(at).filter(|_| is_flagged) {
+            *lengths |= fields::FRAME_FLAG;
+        }
     }
 
     /// A moment and what it is the end of. The clock of a thread does not run
@@ -444,6 +488,10 @@ impl Decoder {
             LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
             CODE => code(bytes),
             CODE_BYTES => code_bytes(bytes),
+            NATIVE => {
+                let (pops, pushes) = difference(bytes, u32::MAX)?;
+                Ok(Record::Native { pops, pushes })
+            }
             _ => Err(Malformed::Tag(tag)),
         }
     }
@@ -524,18 +572,25 @@ fn code_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
 /// The largest offset of a frame, as it is written.
 const OFFSET_END: u32 = 1 << 31;
 
+#[inline(always)]
 fn stack<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (pops, pushes) = difference(bytes, OFFSET_END)?;
+    Ok(Record::Stack { pops, pushes })
+}
+
+#[inline(always)]
+fn difference<'a>(bytes: &mut &'a [u8], offset_end: u32) -> Result<(u32, Frames<'a>), Malformed> {
     let shape = byte(bytes)?;
     let mut count = |half: u8| if half == LONG { small(bytes) } else { Ok(half.into()) };
     let (pops, left) = (count(shape >> 4)?, count(shape & LONG)?);
     let start = *bytes;
     for _ in 0..left {
         let [_, offset] = fields::take_frame(bytes).ok_or(Malformed::Short)?;
-        if offset > OFFSET_END {
+        if offset > offset_end {
             return Err(Malformed::Range);
         }
     }
-    Ok(Record::Stack { pops, pushes: Frames { bytes: start, left } })
+    Ok((pops, Frames { bytes: start, left }))
 }
 
 fn byte(bytes: &mut &[u8]) -> Result<u8, Malformed> {
