@@ -16,6 +16,7 @@ mod evaluation;
 mod header;
 mod layout;
 mod rules;
+mod symbols;
 mod table;
 mod unwinder;
 
@@ -30,6 +31,7 @@ mod test_target;
 
 pub use evaluation::evaluations;
 pub use rules::Rules;
+pub use symbols::{DebugFiles, NativeFrame, SymbolFiles, Symbols};
 pub use table::Table;
 pub use unwinder::{Backtrace, Unwinder};
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use maps::{Mapping, Maps};
 pub use memory::Memory;
-pub use module::{Module, Symbol};
+pub use module::{Module, Symbol, map_file};
 pub use pagemap::{Pagemap, Resident};
 pub use patience::is_late;
 pub use task::{Activity, ResidentSet, TaskState, TaskStatus, Tid};

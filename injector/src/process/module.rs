@@ -69,12 +69,7 @@ impl Module {
         let path = first.name.strip_suffix(" (deleted)").unwrap_or(&first.name);
         let file = File::open(map_files.join(range))
             .or_else(|_| File::open(root.join(path.trim_start_matches('/'))))?;
-        expect_cuts()?;
-        #[expect(unsafe_code)]
-        // SAFETY: the map is private and read-only. What a file that somebody truncates
-        // meanwhile no longer has reads as zeros; one that somebody writes to changes
-        // under our parsers, which believe nothing that they have read before.
-        let data = unsafe { memmap2::Mmap::map(&file)? };
+        let data = map_file(&file)?;
         let parsed = Parsed::new(&data, maps, first)?;
         Ok(Module {
             path: path.into(),
@@ -103,6 +98,18 @@ impl Module {
     /// Whether `addr` lies in its executable parts.
     pub fn has_code(&self, addr: u64) -> bool {
         self.text.iter().any(|range| range.contains(&addr))
+    }
+}
+
+/// Maps a file that others may write to, to be read by parsers that believe nothing.
+pub fn map_file(file: &File) -> io::Result<memmap2::Mmap> {
+    expect_cuts()?;
+    #[expect(unsafe_code)]
+    // SAFETY: the map is private and read-only. What a file that somebody truncates
+    // meanwhile no longer has reads as zeros; one that somebody writes to changes
+    // under our parsers, which believe nothing that they have read before.
+    unsafe {
+        memmap2::Mmap::map(file)
     }
 }
 
