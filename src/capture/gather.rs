@@ -15,7 +15,7 @@ use super::piece::PieceHead;
 use super::reader::Rest;
 use super::writer::{Begun, Writer};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, Note, ProcessLife, RssSample, Stacks, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeFunction, NativeModule, NativePlace, Note, ProcessLife, RssSample, Stacks, ThreadName,
 };
 
 /// A capture in the making.
@@ -86,6 +86,11 @@ impl Gathering {
         self.rest.modules.insert(module.id, module.clone());
     }
 
+    /// What is at places of native modules.
+    pub fn native_places(&mut self, places: &[NativePlace]) {
+        places.iter().for_each(|place| self.rest.native_place(place.clone()));
+    }
+
     /// The names of threads.
     pub fn threads(&mut self) -> &mut Vec<ThreadName> {
         &mut self.rest.threads
@@ -152,13 +157,20 @@ impl Gathering {
     }
 
     fn fill(&self, writer: &mut Writer, aggregate: &impl Serialize) -> Result<()> {
-        let Rest { codes, threads, processes, modules, rss, notes, .. } = &self.rest;
+        let Rest { codes, threads, processes, modules, native_places, rss, notes, .. } = &self.rest;
         let mut codes: Vec<_> = codes.values().collect();
         codes.sort_by_key(|code| code.id);
         codes.into_iter().try_for_each(|code| writer.code(code))?;
         threads.iter().try_for_each(|thread| writer.thread(thread))?;
         processes.values().try_for_each(|process| writer.process(process))?;
         modules.values().try_for_each(|module| writer.module(module))?;
+        let place = |(&(module, offset), functions): (&(u32, u32), &Vec<NativeFunction>)| NativePlace {
+            module,
+            offset,
+            functions: functions.clone(),
+        };
+        let places: Vec<NativePlace> = native_places.iter().map(place).collect();
+        writer.native_places(&places)?;
         rss.iter().try_for_each(|sample| writer.rss(sample))?;
         notes.iter().try_for_each(|note| writer.note(note))?;
         writer.aggregate(aggregate)

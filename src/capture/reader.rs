@@ -14,11 +14,11 @@ use super::block::{Blocks, Found};
 use super::chunk_table::ChunkTable;
 use super::code_block;
 use super::error::{Error, Result};
-use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, VERSION};
+use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, MAX_PLACES, VERSION};
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
 use crate::model::{
-    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
+    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, NativePlace, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
 };
 
 /// An open capture. All but the events is in memory.
@@ -214,6 +214,10 @@ impl Rest {
                 let module: NativeModule = json(body)?;
                 self.modules.insert(module.id, module);
             }
+            BlockKind::NativePlaces => {
+                let places: Vec<NativePlace> = aggregate::unpack(body)?;
+                places.into_iter().for_each(|place| self.native_place(place));
+            }
             BlockKind::Rss => self.rss.push(json(body)?),
             BlockKind::Note => self.notes.push(json(body)?),
             BlockKind::End => self.end = Some(json(body)?),
@@ -221,6 +225,13 @@ impl Rest {
             BlockKind::Piece | BlockKind::Index | BlockKind::Trailer => {}
         }
         Some(())
+    }
+
+    /// Takes what is at a place of a native module.
+    pub fn native_place(&mut self, place: NativePlace) {
+        if self.native_places.len() < MAX_PLACES {
+            self.native_places.insert((place.module, place.offset), place.functions);
+        }
     }
 
     fn decode_codes(&mut self, mut body: &[u8]) -> Option<()> {

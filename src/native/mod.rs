@@ -12,7 +12,6 @@
 //! memory nor time grow beyond the size of the file.
 
 mod compile;
-mod evaluation;
 mod header;
 mod layout;
 mod rules;
@@ -29,7 +28,6 @@ mod safepoint_tests;
 #[cfg(test)]
 mod test_target;
 
-pub use evaluation::evaluations;
 pub use rules::Rules;
 pub use symbols::{DebugFiles, NativeFrame, SymbolFiles, Symbols};
 pub use table::Table;

@@ -15,7 +15,7 @@ use super::sink::Sink;
 use crate::analysis::{Aggregate, Fold, History, Looks, Question};
 use crate::capture::{Begun, Gathering, Result};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife, RssSample, ThreadName,
     ThreadSerial, Tick, Tid,
 };
 use std::collections::HashSet;
@@ -154,6 +154,11 @@ impl Sink for Aggregator {
 
     fn module(&mut self, module: &NativeModule) -> Result<()> {
         self.gathering.module(module);
+        Ok(())
+    }
+
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        self.gathering.native_places(places);
         Ok(())
     }
 

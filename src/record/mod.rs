@@ -26,6 +26,7 @@ mod lock;
 mod look;
 mod metadata;
 mod modules;
+mod names;
 mod pointers;
 mod recorder;
 mod register;

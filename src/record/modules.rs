@@ -3,10 +3,12 @@
 use super::row_file::{Placed, RowFile};
 use super::{Error, Ground};
 use crate::PAYLOAD;
-use crate::model::NativeModule;
-use crate::native::{Rules, Table, evaluations};
+use crate::model::{NativeModule, NativePlace};
+use super::names;
+use crate::native::{DebugFiles, Rules, Table};
 use prof_injector::process::{Mapping, Maps, Module, Process};
 use prof_shared::native::OWN;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
 
@@ -20,6 +22,7 @@ pub struct Modules<'g> {
     count: u32,
     /// Code in the target at the last look.
     code: Vec<Identity>,
+    debug_files: DebugFiles,
 }
 
 /// A module that frames may name.
@@ -39,6 +42,14 @@ enum Bytes<'g> {
 }
 
 impl Bytes<'_> {
+    fn exports(&self, name: &str) -> bool {
+        match self {
+            Bytes::Seen(module) => module.symbol(name).is_some(),
+            Bytes::Opened(module) => module.symbol(name).is_some(),
+            Bytes::Copied(_) => false,
+        }
+    }
+
     fn get(&self) -> &[u8] {
         match self {
             Bytes::Seen(module) => &module.data,
@@ -52,7 +63,7 @@ impl<'g> Modules<'g> {
     /// Puts the rows of all modules into `file`, a new memfd.
     pub fn create(ground: &'g Ground, file: File) -> Result<Modules<'g>, Error> {
         let rows = RowFile::create(file).map_err(Error::io("making the file of unwind rows"))?;
-        let mut modules = Modules { rows, known: Vec::new(), count: 0, code: code(&ground.maps) };
+        let mut modules = Modules { rows, known: Vec::new(), count: 0, code: code(&ground.maps), debug_files: names::debug_files(&ground.process) };
         for module in &ground.modules {
             modules.add(about(module), &module.text, Bytes::Seen(module));
         }
@@ -105,10 +116,14 @@ impl<'g> Modules<'g> {
         changed
     }
 
-    /// The file of a module.
-    pub fn file(&self, id: u32) -> Option<(&NativeModule, &[u8])> {
-        let known = self.known.iter().find(|known| known.about.id == id)?;
-        Some((&known.about, known.file.get()))
+    /// What is at these places, given by module and address in it.
+    pub fn resolve(&self, places: &BTreeSet<(u32, u32)>) -> Vec<NativePlace> {
+        let of = |known: &Known| {
+            let id = known.about.id;
+            let own = places.range((id, 0)..=(id, u32::MAX)).map(|&(_, offset)| offset);
+            names::resolve(&known.about, known.file.get(), &self.debug_files, own)
+        };
+        self.known.iter().flat_map(of).collect()
     }
 
     fn end_those_without(&mut self, found: &[Identity], now_ns: u64) -> Vec<NativeModule> {
@@ -128,16 +143,20 @@ impl<'g> Modules<'g> {
     fn add(&mut self, mut about: NativeModule, text: &[Range<u64>], file: Bytes<'g>) {
         self.count += 1;
         about.id = self.count;
-        match self.add_rows(&about, text, file.get()) {
+        match self.add_rows(&about, text, &file) {
             Ok(rows) => about.rows = rows,
             Err(problem) => about.problem = problem,
         }
         self.known.push(Known { about, file });
     }
 
-    fn add_rows(&mut self, about: &NativeModule, text: &[Range<u64>], file: &[u8]) -> Result<u64, String> {
-        let (table, file_base) = rules(file).map_err(|error| error.to_string())?;
-        let evaluations = evaluations(file);
+    fn add_rows(&mut self, about: &NativeModule, text: &[Range<u64>], file: &Bytes) -> Result<u64, String> {
+        let (bytes, is_interpreter) = (file.get(), file.exports(names::EVALUATION));
+        let (table, file_base) = rules(bytes).map_err(|error| error.to_string())?;
+        let evaluations = match is_interpreter {
+            true => names::evaluations(about, bytes, &self.debug_files),
+            false => Vec::new(),
+        };
         let (id, load_bias) = (about.id, about.load_bias);
         let placed = Placed { id, table: &table, file_base, load_bias, text, evaluations: &evaluations };
         self.rows.add(&placed).map_err(|error| error.to_string())?;

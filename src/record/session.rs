@@ -511,6 +511,9 @@ impl Session<'_> {
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut sink = finished.sink;
+        if let Some(modules) = &self.installed.modules {
+            let _full_disk = sink.native_places(&modules.resolve(&finished.places));
+        }
         let (silence, living) = &self.silence;
         for life in finished.processes.iter().filter(|life| !living.contains(&life.number)) {
             let _full_disk = sink.process(&ProcessLife { ended_tick: silence.0, ..life.clone() });

@@ -2,7 +2,7 @@
 //! with figures only.
 
 use crate::capture::{Result, Writer};
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, NativeModule, Note, ProcessLife, RssSample, ThreadName};
+use crate::model::{ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, ProcessLife, RssSample, ThreadName};
 
 /// Takes what is recorded.
 pub trait Sink: Send {
@@ -22,6 +22,8 @@ pub trait Sink: Send {
     fn rss(&mut self, sample: &RssSample) -> Result<()>;
     /// A native module that came, or went.
     fn module(&mut self, module: &NativeModule) -> Result<()>;
+    /// What is at places of native modules.
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()>;
     /// A loss, a refusal, a soft error.
     fn note(&mut self, note: &Note) -> Result<()>;
     /// Bytes of the capture.
@@ -61,6 +63,10 @@ impl Sink for Writer {
 
     fn module(&mut self, module: &NativeModule) -> Result<()> {
         self.module(module)
+    }
+
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        self.native_places(places)
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {

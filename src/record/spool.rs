@@ -20,6 +20,7 @@ use crate::model::{
 use hashbrown::HashMap;
 use prof_injector::tracee::take_precedence;
 use prof_shared::record::{Process, Record};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -93,6 +94,8 @@ pub struct Finished {
     pub refused_codes: u64,
     /// Chunks that held something else than records.
     pub damaged_chunks: u64,
+    /// Where native frames were: module and address in it.
+    pub places: BTreeSet<(u32, u32)>,
 }
 
 /// The running thread.
@@ -122,6 +125,7 @@ impl Spool {
             processes,
             since_thinned,
             unwritten: 0,
+            places: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || {
             // With more busy threads than processors an even share is too little, and events
@@ -178,7 +182,11 @@ struct Work {
     since_thinned: usize,
     /// Events that could not be written.
     unwritten: u64,
+    places: BTreeSet<(u32, u32)>,
 }
+
+/// More places are not named.
+const MAX_PLACES: usize = 1 << 20;
 
 impl Work {
     fn run(mut self, items: &Receiver<Item>) -> Finished {
@@ -201,6 +209,7 @@ impl Work {
             unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
             damaged_chunks: self.sieve.damaged(),
+            places: self.places,
         }
     }
 
@@ -250,8 +259,12 @@ impl Work {
         let kept = self.sieve.add(piece, |process, record| {
             self.figures.count(ProcessId(process.number), record);
             described.extend(self.codes.add(record));
-            if let Record::Origin { ticks, .. } = *record {
-                born = self.processes.see(process, ticks);
+            match *record {
+                Record::Origin { ticks, .. } => born = self.processes.see(process, ticks),
+                Record::Native { pushes, .. } if self.places.len() < MAX_PLACES => {
+                    self.places.extend(pushes.map(|(module, offset)| (module, offset as u32)));
+                }
+                _ => {}
             }
         });
         let noted = born.map_or(Ok(()), |life| self.sink.process(&life));
