@@ -7,7 +7,7 @@ use crate::chunk::{self, Purpose};
 use crate::memory::load;
 use crate::stack::{Difference, HEAD, instruction_offset};
 use crate::thread;
-use crate::unwind;
+use crate::unwind::{self, Shims};
 use crate::walk::Frames;
 use core::ops::Range;
 use prof_shared::native::{EVALUATION, MISSING, missing};
@@ -23,7 +23,9 @@ pub fn send(
     is_current: impl Fn() -> bool,
 ) -> Option<bool> {
     let cache = cache_of(region, slot);
-    let stack = unwind::update(region, cache);
+    let has_shims = region.offsets.frame_owner_hidden != ABSENT;
+    let shims = has_shims.then(|| Shims::of(frames, slot.depth.get()));
+    let stack = unwind::update(region, cache, shims);
     let mut both = Both::new(region, slot, frames, cache);
     let chunks = slot.chunks.get();
     chunk::reserve(region, slot, both.bytes(), Purpose::Allocation)?;

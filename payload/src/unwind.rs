@@ -8,16 +8,21 @@
 //! From the frame that is met down, each remembered word of the stack must hold what it held.
 //! A frame that has not returned has the callers that it had, so this is the stack; where a
 //! word differs all is walked. Nothing is read but the stack of this thread, above `sp`.
+//!
+//! From 3.12 on the interpreter keeps a frame of its own kind in each native frame that
+//! evaluates Python code: in whose frame such a [`Shims`] lies, that evaluates. Before that,
+//! the table says which code does.
 
 use crate::machine::{self, Registers};
 use crate::memory::load;
 use crate::rows::Rows;
 use crate::territory;
+use crate::walk::Frames;
 use core::ops::Range;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::compiler_fence;
-use prof_shared::native::{MISSING, OWN, missing};
-use prof_shared::region::{NATIVE_COUNT, NativeCache, NativeFrame, Region};
+use prof_shared::native::{EVALUATION, MISSING, OWN, missing};
+use prof_shared::region::{HIDDEN, NATIVE_COUNT, NativeCache, NativeFrame, Region};
 use prof_shared::row::{Base, Next, Regs, Stop, exec, lookup_pc};
 
 /// The place of what stands for a cut root.
@@ -30,7 +35,7 @@ const SAVED_PC: u64 = 40 + 8 * 16;
 /// Brings the remembered stack up to date and lowers `sent` to what did not change. What of
 /// the stack was read.
 #[inline(never)]
-pub fn update(region: &Region, cache: &mut NativeCache) -> Range<u64> {
+pub fn update(region: &Region, cache: &mut NativeCache, shims: Option<Shims>) -> Range<u64> {
     let Registers { pc, sp, bp, bx } = machine::registers();
     let rows = Rows::of(region);
     if rows.list != cache.list {
@@ -46,7 +51,7 @@ pub fn update(region: &Region, cache: &mut NativeCache) -> Range<u64> {
     // A handler that comes between and does not return leaves nothing half changed.
     cache.depth = 0;
     compiler_fence(SeqCst);
-    let mut walk = Walk { cache, stack, kept, tail: NATIVE_COUNT };
+    let mut walk = Walk { cache, stack, shims, kept, tail: NATIVE_COUNT };
     let end = match is_here {
         true => walk.run(&rows, Regs { pc, sp, bp, bx }),
         false => End::Missing(missing::ELSEWHERE),
@@ -73,6 +78,32 @@ pub fn frame(cache: &NativeCache, index: usize) -> &NativeFrame {
     &cache.frames[index % NATIVE_COUNT]
 }
 
+/// The remembered frames of the interpreter's own kind, from the leaf on.
+pub struct Shims<'a> {
+    frames: &'a Frames,
+    /// Remembered frames that were not looked at.
+    left: usize,
+}
+
+impl Shims<'_> {
+    /// Of the first `depth` frames.
+    pub fn of(frames: &Frames, depth: u32) -> Shims<'_> {
+        Shims { frames, left: depth as usize }
+    }
+
+    /// The first that lies at `addr` or above it.
+    fn next_from(&mut self, addr: u64) -> Option<u64> {
+        while self.left > 0 {
+            let (shim, id) = (self.frames.addr(self.left - 1), self.frames.name(self.left - 1).id);
+            if id == HIDDEN && shim >= addr {
+                return Some(shim);
+            }
+            self.left -= 1;
+        }
+        None
+    }
+}
+
 /// How a walk ended.
 enum End {
     /// The frames from `kept` down are as they were.
@@ -86,6 +117,7 @@ enum End {
 struct Walk<'a> {
     cache: &'a mut NativeCache,
     stack: Range<u64>,
+    shims: Option<Shims<'a>>,
     /// Remembered frames that may be the same.
     kept: usize,
     /// Where the new ones start.
@@ -120,6 +152,9 @@ impl Walk<'_> {
                 Err(Stop::End) => return End::Complete,
                 Err(_) => return End::Missing(missing::STUCK),
             };
+            if text.module != OWN {
+                self.mark(regs.sp..next.regs.sp);
+            }
             at = if row.base == Base::SIGNAL { saved_pc } else { next.regs.sp.wrapping_sub(8) };
         }
         End::Missing(missing::DEEP)
@@ -165,6 +200,15 @@ impl Walk<'_> {
         self.tail -= 1;
         self.cache.frames[self.tail % NATIVE_COUNT] = new;
         true
+    }
+
+    /// Says of the frame that was collected last, which has this room, whether it evaluates.
+    #[inline(always)]
+    fn mark(&mut self, room: Range<u64>) {
+        let Some(shims) = &mut self.shims else { return };
+        let evaluates = shims.next_from(room.start).is_some_and(|shim| shim < room.end);
+        let module = &mut self.cache.frames[self.tail % NATIVE_COUNT].module;
+        *module = *module & !EVALUATION | if evaluates { EVALUATION } else { 0 };
     }
 
     /// Puts down why the stack ends where it does.

@@ -61,11 +61,12 @@ impl Played {
         let of_module = |path: &Value, record: &&Value| record["kind"] == "module" && record["path"] == *path;
         let addr = |frame: &Value| {
             let module = self.records.iter().find(|record| of_module(&frame["module"], record));
-            let bias = module.expect("its module is known")["load_bias"].as_u64().expect("a number");
+            let Some(module) = module else { panic!("{frame} in {:?}", names(stack)) };
+            let bias = module["load_bias"].as_u64().expect("a number");
             let offset = frame["offset"].as_str().and_then(|text| text.strip_prefix("0x")).expect("an address");
             bias.wrapping_add(u64::from_str_radix(offset, 16).expect("an address"))
         };
-        let own = stack.iter().filter(|frame| frame.is_object() && frame["inlined"] == false);
+        let own = stack.iter().filter(|frame| frame["inlined"] == false);
         own.map(addr).collect()
     }
 
@@ -74,11 +75,13 @@ impl Played {
     fn check(&self, size: u64) -> &Vec<Value> {
         let stack = self.stack(size);
         let seen = &self.seen[&size];
-        let calls: Vec<u64> =
-            seen.iter().filter(|(_, name)| name != EVALUATION).map(|(pc, _)| pc - 1).collect();
+        let calls: Vec<u64> = seen.iter().filter(|(_, name)| name != EVALUATION).map(|(pc, _)| *pc).collect();
         let native = self.native(stack);
-        // The innermost asked a moment before it allocated.
-        assert_eq!(native[1..], calls[1..], "the stack of {size} bytes: {stack:#?}");
+        // The innermost asked a moment before it allocated. One that was interrupted made no call.
+        let is_same = |(own, pc): (&u64, &u64)| *own == pc - 1 || *own == *pc;
+        let differ = native.iter().zip(&calls).skip(1).position(|pair| !is_same(pair));
+        let names = names(stack);
+        assert_eq!((native.len(), differ), (calls.len(), None), "the stack of {size} bytes: {names:?} {seen:x?}");
         assert_eq!(stack[0]["name"], "marked");
         stack
     }
@@ -115,7 +118,8 @@ fn own(stack: &[Value]) -> Vec<String> {
 python_tests! { all:
     fn plain_calls(python) {
         let played = play(python, &["plain"]);
-        assert!(own(played.check(40001)).starts_with(&["marked", "middle", "[plain]", "[<module>]"].map(String::from)));
+        let calls = ["marked", "middle", "[plain]", "[serve]", "[<module>]"].map(String::from);
+        assert_eq!(own(played.check(40001)), calls);
         let sorted = names(played.check(40003));
         let position = |name: &str| sorted.iter().position(|found| found == name).expect(name);
         assert!(position("[<lambda>]") + 1 < position("[plain]"), "C lies between: {sorted:?}");
