@@ -121,7 +121,10 @@ impl Hybrid {
         for index in self.built.len() - 1..self.native.frames.len() {
             let Part { frame, is_evaluation } = self.native.frames[index];
             if is_evaluation && unpaired == 0 {
-                step = self.evaluation(step, stacks);
+                let next = self.evaluation(step, stacks);
+                // One whose frame is just going away has none left to show.
+                let is_bare = next.stack == step.stack;
+                step = if is_bare { Step { stack: stacks.push(step.stack, frame), ..next } } else { next };
             } else if frame.code != CodeId::native(MISSING) {
                 unpaired -= usize::from(is_evaluation);
                 step.stack = stacks.push(step.stack, frame);
@@ -195,4 +198,94 @@ fn is_truncated(frame: Frame) -> bool {
 fn put(frame: Frame, stack: StackId, stacks: &mut Stacks) -> StackId {
     let is_shim = frame.code == CodeId::TRUNCATED && frame.offset == SHIM_OFFSET;
     if is_shim { stack } else { stacks.push(stack, frame) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prof_shared::record::{Decoder, Delta, Encoder, Record};
+    use proptest::prelude::*;
+
+    /// Both sides as letters: `e` evaluates, other native frames are small; of Python's frames
+    /// those that begin an evaluation are large, and a dot is one that is nobody's.
+    fn change(hybrid: &mut Hybrid, (pops, native): (u32, &str), (python_pops, python): (u32, &str)) {
+        let (mut bytes, mut delta) = ([0; 4096], Delta::default());
+        let mut encoder = Encoder::new(&mut bytes, &mut delta);
+        encoder.native(pops, native.len() as u32);
+        for letter in native.chars() {
+            let module = if letter == '!' { MISSING } else { u32::from(letter) };
+            encoder.flagged_frame(module, missing::UNKNOWN as i32, letter == 'e');
+        }
+        encoder.stack(python_pops, python.len() as u32);
+        for letter in python.chars() {
+            let shim = letter == '.';
+            let code = if shim { 0 } else { u32::from(letter) };
+            encoder.flagged_frame(code, SHIM_OFFSET, shim || letter.is_ascii_uppercase());
+        }
+        let length = encoder.len();
+        let mut rest = &bytes[..length];
+        let mut decoder = Decoder::new();
+        while let Some(record) = decoder.next(&mut rest).expect("records") {
+            match record {
+                Record::Native { pops, pushes } => hybrid.change_native(pops, pushes),
+                Record::Stack { pops, pushes } => hybrid.change_python(pops, pushes),
+                _ => None,
+            }
+            .expect("it can be");
+        }
+    }
+
+    /// Root first. A mark is a `!`.
+    fn text(stack: StackId, stacks: &Stacks) -> String {
+        let letter = |frame: Frame| match frame.code.module() {
+            Some(MISSING) => '!',
+            code => char::from_u32(code.unwrap_or(frame.code.0)).unwrap_or('?'),
+        };
+        let mut letters: Vec<char> = stacks.frames(stack).map(letter).collect();
+        letters.reverse();
+        letters.into_iter().collect()
+    }
+
+    fn together(native: &str, python: &str) -> String {
+        let (mut hybrid, mut stacks) = (Hybrid::default(), Stacks::new());
+        change(&mut hybrid, (0, native), (0, python));
+        text(hybrid.stack(&mut stacks), &stacks)
+    }
+
+    #[test]
+    fn frames_of_python_are_where_they_are_evaluated() {
+        for (native, python, expected) in [
+            ("", "", "!"),
+            ("mx", "", "mx"),
+            ("mexey", "AbCd", "mAbxCdy"),
+            ("mexey", ".ab.cd", "mabxcdy"),
+            ("mexey", ".a.", "maxey"),
+            ("mex", "AB", "!AmBx"),
+            ("mexe", "A", "!mexA"),
+            ("!xe", "ABc", "!AxBc"),
+            ("!", "AB", "!AB"),
+        ] {
+            assert_eq!(together(native, python), expected, "{native} {python}");
+        }
+    }
+
+    proptest! {
+        /// Whatever changed in between, it is as if it were put together anew.
+        #[test]
+        fn what_stays_is_right(changes in prop::collection::vec(
+            (0usize..6, "[mxe]{0,5}", 0usize..6, "[ABcd.]{0,5}"), 1..12))
+        {
+            let (mut hybrid, mut stacks) = (Hybrid::default(), Stacks::new());
+            let (mut native, mut python) = (String::new(), String::new());
+            for (pops, more, python_pops, python_more) in changes {
+                let (pops, python_pops) = (pops.min(native.len()), python_pops.min(python.len()));
+                native.truncate(native.len() - pops);
+                python.truncate(python.len() - python_pops);
+                (native, python) = (native + &more, python + &python_more);
+                change(&mut hybrid, (pops as u32, &more), (python_pops as u32, &python_more));
+                let stack = hybrid.stack(&mut stacks);
+                prop_assert_eq!(text(stack, &stacks), together(&native, &python), "{} {}", native, python);
+            }
+        }
+    }
 }
