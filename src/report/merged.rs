@@ -9,6 +9,8 @@ use crate::model::{CodeId, Frame, StackId, Stacks};
 /// The stacks of a capture by place instead of by instruction.
 pub struct Merged<'a> {
     places: Vec<Place<'a>>,
+    /// Of places in native code, the module.
+    modules: Vec<Option<&'a str>>,
     /// With the index of a place for the code of each frame.
     stacks: Stacks,
     /// By the id of the original stack.
@@ -29,7 +31,7 @@ impl<'a> Merged<'a> {
             let push = |stack, &number: &u32| stacks.push(stack, Frame { code: CodeId(number), offset: 0 });
             merged[id] = numbers.iter().fold(merged[parent.0 as usize], push);
         }
-        Merged { places: numbers.places, stacks, merged }
+        Merged { places: numbers.places, modules: numbers.modules, stacks, merged }
     }
 
     /// What became of an original stack.
@@ -37,9 +39,25 @@ impl<'a> Merged<'a> {
         self.merged.get(original.0 as usize).copied().unwrap_or_default()
     }
 
+    /// The native module that a place is in, by its number; `None` of one in Python code.
+    pub fn module(&self, number: u32) -> Option<&'a str> {
+        self.modules.get(number as usize).copied().flatten()
+    }
+
+    /// The place of that number.
+    pub fn place(&self, number: u32) -> &Place<'a> {
+        &self.places[number as usize]
+    }
+
     /// All places, each once.
     pub fn places(&self) -> impl Iterator<Item = &Place<'a>> {
         self.places.iter()
+    }
+
+    /// Those in Python code.
+    pub fn python_places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let all = self.places.iter().zip(&self.modules);
+        all.filter(|(_, module)| module.is_none()).map(|(place, _)| place)
     }
 
     /// A merged stack without its leaf.
@@ -67,6 +85,7 @@ impl<'a> Merged<'a> {
 #[derive(Default)]
 struct Numbers<'a> {
     places: Vec<Place<'a>>,
+    modules: Vec<Option<&'a str>>,
     by_place: HashMap<Place<'a>, u32>,
     by_frame: HashMap<Frame, Vec<u32>>,
 }
@@ -74,11 +93,13 @@ struct Numbers<'a> {
 impl<'a> Numbers<'a> {
     /// The places of a frame, outermost first.
     fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> &[u32] {
-        let (known, by_place) = (&mut self.places, &mut self.by_place);
+        let (known, modules, by_place) = (&mut self.places, &mut self.modules, &mut self.by_place);
         self.by_frame.entry(frame).or_insert_with(|| {
+            let module = places.module(frame);
             let number = |place: Place<'a>| {
                 *by_place.entry(place.clone()).or_insert_with(|| {
                     known.push(place);
+                    modules.push(module);
                     known.len() as u32 - 1
                 })
             };

@@ -1,12 +1,13 @@
 //! Native frames as people see them.
 
+use prof_shared::native::{MISSING, missing};
 use serde::Serialize;
 use std::borrow::Cow;
-use prof_shared::native::{MISSING, missing};
 
 use super::place::Place;
+use crate::analysis::{Figures, Site};
 use crate::capture::Reader;
-use crate::model::{Frame, NativeFunction, NativeModule};
+use crate::model::{Frame, NativeFunction, NativeModule, StackId, Stacks};
 
 /// A native frame.
 pub(super) enum Native<'a> {
@@ -70,6 +71,14 @@ impl<'a> Native<'a> {
         }
     }
 
+    /// The module's path; empty if it is not known.
+    pub fn module(&self) -> &'a str {
+        match *self {
+            Native::Code { module: Some(module), .. } => &module.path,
+            _ => "",
+        }
+    }
+
     /// For JSON, innermost first.
     pub fn objects(&self) -> Vec<Object<'a>> {
         let mut places = self.places();
@@ -104,9 +113,84 @@ pub(super) struct Object<'a> {
     inlined: bool,
 }
 
-fn name(path: &str) -> &str {
+/// The file's name.
+pub(super) fn name(path: &str) -> &str {
     match path.rsplit('/').next() {
         None | Some("") => "<unknown module>",
         Some(name) => name,
     }
+}
+
+/// How many allocations have which native stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NativeCounts {
+    /// All of them.
+    pub allocations: u64,
+    /// Cut where no code was known.
+    pub unknown_code: u64,
+    /// Cut at an unwind rule that could not be followed.
+    pub stuck: u64,
+    /// Cut because they were too deep.
+    pub too_deep: u64,
+    /// Without native frames: the thread was on a stack that was not its own.
+    pub other_stack: u64,
+    /// Marked: native frames and those of Python do not belong together.
+    pub differing: u64,
+    /// Without native frames for any other reason.
+    pub missing: u64,
+}
+
+impl NativeCounts {
+    /// Of these sites.
+    pub(super) fn new(sites: &[(Site, Figures)], stacks: &Stacks) -> NativeCounts {
+        let mut counts = NativeCounts::default();
+        let marks = marks(stacks);
+        for (site, figures) in sites {
+            let made = figures.made.blocks;
+            counts.allocations = counts.allocations.saturating_add(made);
+            let mark = marks.get(site.stack.0 as usize).copied().unwrap_or(0);
+            if let Some(count) = counts.of(mark) {
+                *count = count.saturating_add(made);
+            }
+        }
+        counts
+    }
+
+    fn of(&mut self, mark: u32) -> Option<&mut u64> {
+        Some(match mark {
+            0 => return None,
+            missing::UNKNOWN => &mut self.unknown_code,
+            missing::STUCK => &mut self.stuck,
+            missing::DEEP => &mut self.too_deep,
+            missing::ELSEWHERE => &mut self.other_stack,
+            missing::APART => &mut self.differing,
+            _ => &mut self.missing,
+        })
+    }
+
+    /// With a word on each.
+    pub fn told(&self) -> [(u64, &'static str); 6] {
+        [
+            (self.unknown_code, "with a native stack that ends at unknown code"),
+            (self.stuck, "with a native stack that ends at code without usable unwind rules"),
+            (self.too_deep, "with a native stack that was too deep"),
+            (self.other_stack, "made on a stack that is not the thread's own, without native frames"),
+            (self.differing, "whose native and Python frames do not belong together"),
+            (self.missing, "without native frames"),
+        ]
+    }
+}
+
+/// What the root of each stack is marked with; 0 if with nothing. Parents come before children.
+fn marks(stacks: &Stacks) -> Vec<u32> {
+    let mut marks: Vec<u32> = vec![0; stacks.len()];
+    for id in 1..stacks.len() {
+        let stack = StackId(id as u32);
+        let parent = stacks.parent(stack).unwrap_or_default();
+        marks[id] = match stacks.leaf(stack) {
+            Some(frame) if frame.code.module() == Some(MISSING) => frame.offset as u32,
+            _ => marks[parent.0 as usize],
+        };
+    }
+    marks
 }

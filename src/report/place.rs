@@ -124,6 +124,11 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The module of a native frame.
+    pub fn module(&self, frame: Frame) -> Option<&'a str> {
+        native::of(self.reader, frame).map(|native| native.module())
+    }
+
     /// Where a frame of Python is. A code object that the capture does not describe gets a
     /// name from its id, and is counted.
     fn python(&mut self, frame: Frame) -> Place<'a> {

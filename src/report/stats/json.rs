@@ -9,6 +9,7 @@ use super::{HeldSite, StatsReport};
 use crate::analysis::Sum;
 use crate::model::{Entry, Losses, Note};
 use crate::report::json;
+use crate::report::native::NativeCounts;
 use crate::report::place::Place;
 use crate::report::resident::ResidentSet;
 use crate::report::view::View;
@@ -43,6 +44,8 @@ struct Root<'a> {
     losses: Losses,
     damaged_chunks: u64,
     unresolved_codes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    native: Option<NativeCounts>,
     notes: &'a [Note],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     processes: &'a [ProcessSums],
@@ -173,6 +176,7 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         losses: report.profile.completeness.losses,
         damaged_chunks: report.profile.completeness.damaged_chunks,
         unresolved_codes: report.profile.completeness.unresolved_codes,
+        native: report.profile.native,
         notes: report.profile.notes,
         processes: &report.processes,
         resident_set: ResidentSet::of(&report.profile.resident),

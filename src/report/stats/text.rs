@@ -190,6 +190,10 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
     }
+    let native = report.profile.native.map(|native| native.told());
+    for (value, text) in native.into_iter().flatten().filter(|(value, _)| *value > 0) {
+        writeln!(out, "  note: {} {text}", plural(value, "allocation"))?;
+    }
     if let Some(text) = small_objects::seen_only_as(report.profile.metadata) {
         writeln!(out, "  note: {text}\n        {}", small_objects::REMEDY)?;
     }
