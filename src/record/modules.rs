@@ -8,6 +8,7 @@ use super::names;
 use crate::native::{DebugFiles, Rules, Table};
 use prof_injector::process::{Mapping, Maps, Module, Process};
 use prof_shared::native::OWN;
+use prof_shared::region::PAGE;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
@@ -42,12 +43,16 @@ enum Bytes<'g> {
 }
 
 impl Bytes<'_> {
-    fn exports(&self, name: &str) -> bool {
+    fn module(&self) -> Option<&Module> {
         match self {
-            Bytes::Seen(module) => module.symbol(name).is_some(),
-            Bytes::Opened(module) => module.symbol(name).is_some(),
-            Bytes::Copied(_) => false,
+            Bytes::Seen(module) => Some(module),
+            Bytes::Opened(module) => Some(module),
+            Bytes::Copied(_) => None,
         }
+    }
+
+    fn exports(&self, name: &str) -> bool {
+        self.module().is_some_and(|module| module.symbol(name).is_some())
     }
 
     fn get(&self) -> &[u8] {
@@ -65,7 +70,7 @@ impl<'g> Modules<'g> {
         let rows = RowFile::create(file).map_err(Error::io("making the file of unwind rows"))?;
         let mut modules = Modules { rows, known: Vec::new(), count: 0, code: code(&ground.maps), debug_files: names::debug_files(&ground.process) };
         for module in &ground.modules {
-            modules.add(about(module), &module.text, Bytes::Seen(module));
+            modules.add_file(&ground.process, about(module), Bytes::Seen(module));
         }
         modules.add_vdso(&ground.process, &ground.maps);
         Ok(modules)
@@ -105,8 +110,7 @@ impl<'g> Modules<'g> {
             };
             if !self.known.iter().any(is_known) {
                 let about = NativeModule { began_ns: now_ns, ..about(&module) };
-                let text = module.text.clone();
-                self.add(about, &text, Bytes::Opened(Box::new(module)));
+                self.add_file(process, about, Bytes::Opened(Box::new(module)));
             }
         }
         changed.extend(self.known[first..].iter().map(|known| known.about.clone()));
@@ -140,12 +144,27 @@ impl<'g> Modules<'g> {
         ended
     }
 
+    /// Adds a module with a file, if that is what was loaded: without the right to open what a
+    /// process has mapped it was opened by its name, which may be another one's by now.
+    fn add_file(&mut self, process: &Process, about: NativeModule, file: Bytes<'g>) {
+        let Some(module) = file.module() else { return };
+        let text = module.text.clone();
+        match is_loaded(process, module) {
+            true => self.add(about, &text, file),
+            false => {
+                let problem = "the file was replaced".to_owned();
+                self.add(NativeModule { problem, ..about }, &[], Bytes::Copied(Vec::new()));
+            }
+        }
+    }
+
     fn add(&mut self, mut about: NativeModule, text: &[Range<u64>], file: Bytes<'g>) {
         self.count += 1;
         about.id = self.count;
         match self.add_rows(&about, text, &file) {
             Ok(rows) => about.rows = rows,
-            Err(problem) => about.problem = problem,
+            Err(problem) if about.problem.is_empty() => about.problem = problem,
+            Err(_) => {}
         }
         self.known.push(Known { about, file });
     }
@@ -174,6 +193,13 @@ impl<'g> Modules<'g> {
             self.add(about, &[range], Bytes::Copied(image));
         }
     }
+}
+
+/// Whether a module's first page, which names its build, is that of its file.
+fn is_loaded(process: &Process, module: &Module) -> bool {
+    let mut page = vec![0; module.data.len().min(PAGE as usize)];
+    let read = process.memory().read(module.range.start, &mut page);
+    read.is_ok() && page[..] == module.data[..page.len()]
 }
 
 /// The rows of a file, and what they count from.
