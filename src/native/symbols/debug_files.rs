@@ -72,9 +72,7 @@ impl DebugFiles {
         let beside = path.parent()?;
         let apart = Path::new(DEBUG).join(beside.strip_prefix("/").ok()?);
         let places = [beside.join(name), beside.join(".debug").join(name), apart.join(name)];
-        let is_it = |(found, image): &Found| {
-            found != path && crc32fast::hash(image.bytes()) == checksum
-        };
+        let is_it = |(found, image): &Found| found != path && crc32fast::hash(image.bytes()) == checksum;
         places.into_iter().filter_map(|place| self.open(place)).find(is_it)
     }
 

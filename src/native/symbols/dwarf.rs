@@ -3,7 +3,9 @@
 use super::image::Image;
 use super::meter::{Meter, Metered};
 use addr2line::{Context, Location, LookupContinuation, LookupResult, SplitDwarfLoad};
-use gimli::{AbbreviationsCacheStrategy, DW_FORM_implicit_const, Dwarf, DwarfPackage, Reader, Section, SectionId};
+use gimli::{
+    AbbreviationsCacheStrategy, DW_FORM_implicit_const, Dwarf, DwarfPackage, Reader, Section, SectionId,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -66,7 +68,8 @@ impl<'a> Lines<'a> {
                 break;
             }
             let name = frame.function.map(|function| function.name.bytes().to_vec());
-            let Location { file, line, .. } = frame.location.unwrap_or(Location { file: None, line: None, column: None });
+            let Location { file, line, .. } =
+                frame.location.unwrap_or(Location { file: None, line: None, column: None });
             found.push(Frame { name, file: file.map(|file| super::name::text(file.as_bytes())), line });
         }
         found

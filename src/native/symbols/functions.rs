@@ -55,9 +55,17 @@ impl<'a> Functions<'a> {
         let is_part = |function: &&Function| {
             function.name.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
         };
-        let mut found: Vec<_> = self.functions.iter().filter(is_part).map(|part| part.range.clone()).collect();
+        let mut found: Vec<_> =
+            self.functions.iter().filter(is_part).map(|part| part.range.clone()).collect();
         found.dedup();
         found
+    }
+}
+
+#[cfg(test)]
+impl Functions<'_> {
+    pub fn starts(&self) -> impl Iterator<Item = u64> {
+        self.functions.iter().map(|function| function.range.start)
     }
 }
 
@@ -116,7 +124,8 @@ fn segments(functions: &mut [Function], code: &[Range<u64>]) -> Vec<(u64, Option
         sweep.close(range.start);
         let around = sweep.open.last().map(|(_, around)| &functions[*around]);
         // The best name of a start came first, and labels in a function are its own.
-        let is_hidden = |around: &Function| around.range.start == range.start || *is_label && !around.is_label;
+        let is_hidden =
+            |around: &Function| around.range.start == range.start || *is_label && !around.is_label;
         if !range.is_empty() && !around.is_some_and(is_hidden) {
             sweep.segments.push((range.start, Some(index)));
             sweep.open.push((range.end, index));

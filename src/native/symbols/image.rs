@@ -108,7 +108,11 @@ fn unpacked<'a>(section: &impl ObjectSection<'a>) -> Option<(String, Vec<u8>)> {
 
 fn read_section(reader: impl Read, packed: &CompressedData<'_>) -> io::Result<Vec<u8>> {
     let bytes = read_at_most(reader, most(packed.data.len()))?;
-    if bytes.len() as u64 == packed.uncompressed_size { Ok(bytes) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if bytes.len() as u64 == packed.uncompressed_size {
+        Ok(bytes)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// All of it, or an error if there is more.

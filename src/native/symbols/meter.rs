@@ -36,17 +36,23 @@ impl Meter {
         self.stack.set(stack_pointer());
     }
 
-    pub fn left(&self) -> usize { self.left.get() }
     /// Whether nothing can be read any more.
     pub fn is_empty(&self) -> bool {
         self.left.get() == 0
     }
 
     fn charge(&self, steps: usize) -> Result<()> {
-        let left = self.left.get().saturating_sub(steps);
-        self.left.set(left);
         let is_deep = self.stack.get().saturating_sub(stack_pointer()) > STACK_BYTES;
-        if left == 0 || is_deep { Err(gimli::Error::UnexpectedEof(ReaderOffsetId(0))) } else { Ok(()) }
+        let left = if is_deep { 0 } else { self.left.get().saturating_sub(steps) };
+        self.left.set(left);
+        if left == 0 { Err(gimli::Error::UnexpectedEof(ReaderOffsetId(0))) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+impl Meter {
+    pub fn left(&self) -> usize {
+        self.left.get()
     }
 }
 

@@ -36,8 +36,8 @@ pub use debug_files::DebugFiles;
 /// What all look-ups in the DWARF of one module may take together. A large library takes a
 /// second; overlapping units of a hostile one take as long as they like.
 const MOST_TIME: Duration = Duration::from_secs(20);
-/// Steps of reading for each byte of DWARF. Reading all of it takes less than two.
-const STEPS_PER_BYTE: usize = 8;
+/// Steps of reading for each byte of DWARF. Real files take less than half a step.
+const STEPS_PER_BYTE: usize = 4;
 /// Small files have a head start.
 const FIRST_STEPS: usize = 1 << 20;
 
@@ -74,6 +74,7 @@ pub struct SymbolFiles<'m> {
 pub struct Symbols<'a> {
     functions: Functions<'a>,
     lines: Option<Lines<'a>>,
+    has_dwarf: bool,
     meter: &'a Meter,
     time: Duration,
 }
@@ -81,11 +82,16 @@ pub struct Symbols<'a> {
 impl<'m> SymbolFiles<'m> {
     /// Takes the bytes of a module as the process has mapped them, and looks for what else
     /// there is. `path` is the module's below the root of `debug_files`.
-    pub fn find(module: impl AsRef<[u8]> + 'm, path: &Path, debug_files: &DebugFiles) -> Result<SymbolFiles<'m>, Error> {
+    pub fn find(
+        module: impl AsRef<[u8]> + 'm,
+        path: &Path,
+        debug_files: &DebugFiles,
+    ) -> Result<SymbolFiles<'m>, Error> {
         let module = Image::open(module)?;
         let stripped = if module.has_dwarf() { None } else { debug_files.stripped(&module.elf(), path) };
         let mini = if stripped.is_none() { module.mini_debug_info() } else { None };
-        let (path, dwarf) = stripped.as_ref().map_or((path, &module), |(path, image)| (path.as_path(), image));
+        let (path, dwarf) =
+            stripped.as_ref().map_or((path, &module), |(path, image)| (path.as_path(), image));
         let shared = debug_files.shared(&dwarf.elf(), path);
         let package = if dwarf.is_split() { debug_files.package(path) } else { None };
         let all = [Some(dwarf), shared.as_ref(), package.as_ref()];
@@ -99,13 +105,12 @@ impl<'a> Symbols<'a> {
     /// Reads the symbol tables; DWARF is read as it is asked for.
     pub fn new(files: &'a SymbolFiles<'_>) -> Symbols<'a> {
         let dwarf = files.stripped.as_ref().unwrap_or(&files.module);
-        let lines = if dwarf.has_dwarf() {
-            Lines::new(dwarf, files.shared.as_ref(), files.package.as_ref(), &files.meter)
-        } else {
-            None
-        };
+        let has_dwarf = dwarf.has_dwarf();
+        let read = || Lines::new(dwarf, files.shared.as_ref(), files.package.as_ref(), &files.meter);
+        let lines = if has_dwarf { read() } else { None };
         let others = files.stripped.iter().chain(&files.mini);
-        Symbols { functions: Functions::new(&files.module, others), lines, meter: &files.meter, time: Duration::ZERO }
+        let functions = Functions::new(&files.module, others);
+        Symbols { functions, lines, has_dwarf, meter: &files.meter, time: Duration::ZERO }
     }
 
     /// The functions at an address of the file (without load bias), innermost first: the
@@ -133,9 +138,10 @@ impl<'a> Symbols<'a> {
         self.functions.named(name)
     }
 
-    /// Whether DWARF was given up, because it asked for more work than its size allows.
-    pub fn is_excessive(&self) -> bool {
-        self.meter.is_empty() || self.time >= MOST_TIME
+    /// Whether there is DWARF that is not used, because it makes no sense or asks for more
+    /// work than its size allows.
+    pub fn is_incomplete(&self) -> bool {
+        self.has_dwarf && (self.lines.is_none() || self.meter.is_empty() || self.time >= MOST_TIME)
     }
 }
 
@@ -145,7 +151,10 @@ fn frames(mut found: Vec<dwarf::Frame>, function: Option<&Function>) -> Vec<Nati
     let symbol = function.map(Function::raw_name);
     // DWARF may have but the last name of a function of C++ or Rust.
     let is_better = |symbol: &String| {
-        outermost.name.as_ref().is_none_or(|name| name::is_mangled(symbol.as_bytes()) && !name::is_mangled(name))
+        outermost
+            .name
+            .as_ref()
+            .is_none_or(|name| name::is_mangled(symbol.as_bytes()) && !name::is_mangled(name))
     };
     let raw = symbol.filter(is_better).or_else(|| Some(name::text(outermost.name.as_ref()?)));
     let Some(raw) = raw else { return Vec::new() };

@@ -89,7 +89,10 @@ mod tests {
             ("malloc@plt", "malloc@plt"),
             ("_PyEval_EvalFrameDefault.cold", "_PyEval_EvalFrameDefault.cold"),
             ("_ZN5space3fooEibc", "space::foo(int, bool, char)"),
-            ("_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back(int const&)"),
+            (
+                "_ZNSt6vectorIiSaIiEE9push_backERKi",
+                "std::vector<int, std::allocator<int> >::push_back(int const&)",
+            ),
             ("_ZN5alloc3vec9from_elem17h0123456789abcdefE", "alloc::vec::from_elem"),
             ("_RNvC6_123foo3bar", "123foo::bar"),
             ("_Znot one", "_Znot one"),

@@ -19,7 +19,9 @@ const JUMP: &[u8] = &[0xff, 0x25];
 pub(super) fn stubs<'a>(module: &'a Image<'_>) -> Vec<Function<'a>> {
     let slots = slots(module);
     let mut found = Vec::new();
-    for section in SECTIONS.into_iter().filter_map(|name| Some((name, module.elf().section_by_name(name)?.address()))) {
+    for section in
+        SECTIONS.into_iter().filter_map(|name| Some((name, module.elf().section_by_name(name)?.address())))
+    {
         let (name, mut address) = section;
         // The stubs of `.plt.got` are of 8 bytes where they need no mark for branches.
         let code = module.section(name);
