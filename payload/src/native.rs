@@ -109,8 +109,11 @@ impl NativeDifference {
     /// Of at most `room` bytes.
     fn new(cache: &NativeCache, room: u32) -> NativeDifference {
         let (sent, depth) = (cache.sent, cache.depth);
-        let whole =
-            NativeDifference { pops: cache.wire_depth.saturating_sub(sent), pushes: sent..depth, is_cut: false };
+        let whole = NativeDifference {
+            pops: cache.wire_depth.saturating_sub(sent),
+            pushes: sent..depth,
+            is_cut: false,
+        };
         if whole.bytes() <= room {
             return whole;
         }
@@ -157,7 +160,13 @@ fn forget(cache: &mut NativeCache) {
 
 /// Writes frames of Python, flagged where an evaluation begins; before 3.11 that is each. From
 /// 3.12 on the interpreter puts a frame of its own below, on the native stack.
-fn put_frames(region: &Region, frames: &Frames, range: Range<u32>, stack: &Range<u64>, encoder: &mut Encoder) {
+fn put_frames(
+    region: &Region,
+    frames: &Frames,
+    range: Range<u32>,
+    stack: &Range<u64>,
+    encoder: &mut Encoder,
+) {
     let offsets = &region.offsets;
     for index in range.start as usize..range.end as usize {
         let (addr, id) = (frames.addr(index), frames.name(index).id);

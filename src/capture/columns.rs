@@ -207,7 +207,7 @@ mod tests {
         let (mut decoder, mut records) = (Decoder::new(), Vec::new());
         loop {
             match decoder.next(&mut source) {
-                Ok(Some(Record::Stack { pops, pushes })) => {
+                Ok(Some(Record::Stack { pops, pushes } | Record::Native { pops, pushes })) => {
                     records.push(format!("{pops} {:?}", pushes.collect::<Vec<_>>()));
                 }
                 Ok(Some(record)) => records.push(format!("{record:?}")),
@@ -243,6 +243,9 @@ mod tests {
                 e.stack(kind as u32, 2);
                 e.frame(1, -1);
                 e.frame(900, 64);
+                e.native(1, 2);
+                e.flagged_frame(7, -1, false);
+                e.flagged_frame(8, i32::MIN, true);
                 e.tag(kind);
                 match kind.effect() {
                     Effect::Allocates | Effect::Unmaps => e.block(2_000_000, 16, 300),
@@ -259,7 +262,7 @@ mod tests {
                 }
             }
         });
-        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 4 + 2 * Kind::ALL.len());
+        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 4 + 3 * Kind::ALL.len());
         let cut = there_and_back(&raw[..raw.len() - 1]);
         assert!(cut[Column::Tag as usize].is_empty(), "what is not records stays as it is");
     }

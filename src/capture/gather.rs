@@ -15,7 +15,8 @@ use super::piece::PieceHead;
 use super::reader::Rest;
 use super::writer::{Begun, Writer};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, NativeFunction, NativeModule, NativePlace, Note, ProcessLife, RssSample, Stacks, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeFunction, NativeModule, NativePlace, Note,
+    ProcessLife, RssSample, Stacks, ThreadName,
 };
 
 /// A capture in the making.

@@ -18,7 +18,8 @@ use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, MAX_PLACES, VERSION}
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
 use crate::model::{
-    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, NativePlace, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
+    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, NativePlace, Note, NoteKind,
+    ProcessLife, RssSample, ThreadName, Tick,
 };
 
 /// An open capture. All but the events is in memory.

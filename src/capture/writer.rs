@@ -18,7 +18,8 @@ use super::growing::GrowingIndex;
 use super::index::{BlockEntry, PieceEntry};
 use super::piece::{Packer, PieceHead};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife,
+    RssSample, ThreadName,
 };
 
 /// Code objects are written when so many bytes wait, or with the next piece.

@@ -15,8 +15,8 @@ use super::sink::Sink;
 use crate::analysis::{Aggregate, Fold, History, Looks, Question};
 use crate::capture::{Begun, Gathering, Result};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife, RssSample, ThreadName,
-    ThreadSerial, Tick, Tid,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife,
+    RssSample, ThreadName, ThreadSerial, Tick, Tid,
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! The modules of the target and their unwind rows: at the attach, and as they come and go.
 
+use super::names;
 use super::row_file::{Placed, RowFile};
 use super::{Error, Ground};
 use crate::PAYLOAD;
 use crate::model::{NativeModule, NativePlace};
-use super::names;
 use crate::native::{DebugFiles, Rules, Table};
 use prof_injector::process::{Mapping, Maps, Module, Process};
 use prof_shared::native::OWN;
@@ -68,7 +68,13 @@ impl<'g> Modules<'g> {
     /// Puts the rows of all modules into `file`, a new memfd.
     pub fn create(ground: &'g Ground, file: File) -> Result<Modules<'g>, Error> {
         let rows = RowFile::create(file).map_err(Error::io("making the file of unwind rows"))?;
-        let mut modules = Modules { rows, known: Vec::new(), count: 0, code: code(&ground.maps), debug_files: names::debug_files(&ground.process) };
+        let mut modules = Modules {
+            rows,
+            known: Vec::new(),
+            count: 0,
+            code: code(&ground.maps),
+            debug_files: names::debug_files(&ground.process),
+        };
         for module in &ground.modules {
             modules.add_file(&ground.process, about(module), Bytes::Seen(module));
         }
@@ -78,7 +84,8 @@ impl<'g> Modules<'g> {
 
     /// Adds the payload, whose frames are not shown, and has the target use all rows.
     pub fn publish(&mut self, payload: &[Range<u64>], load_bias: u64) -> Result<(), Error> {
-        let (table, file_base) = rules(PAYLOAD).map_err(|_| Error::Unexpected("the payload has no unwind rows"))?;
+        let (table, file_base) =
+            rules(PAYLOAD).map_err(|_| Error::Unexpected("the payload has no unwind rows"))?;
         let placed = Placed { id: OWN, table: &table, file_base, load_bias, text: payload, evaluations: &[] };
         let added = self.rows.add(&placed).and_then(|()| self.rows.publish());
         added.map_err(Error::io("writing unwind rows"))
@@ -106,7 +113,8 @@ impl<'g> Modules<'g> {
         let first = self.known.len();
         for module in process.modules_that(&maps, is_new) {
             let is_known = |known: &Known| {
-                known.about.ended_ns.is_none() && known.about.text.iter().any(|part| part.0 == module.text[0].start)
+                known.about.ended_ns.is_none()
+                    && known.about.text.iter().any(|part| part.0 == module.text[0].start)
             };
             if !self.known.iter().any(is_known) {
                 let about = NativeModule { began_ns: now_ns, ..about(&module) };
@@ -114,7 +122,9 @@ impl<'g> Modules<'g> {
             }
         }
         changed.extend(self.known[first..].iter().map(|known| known.about.clone()));
-        if !changed.is_empty() && let Err(error) = self.rows.publish() {
+        if !changed.is_empty()
+            && let Err(error) = self.rows.publish()
+        {
             changed.iter_mut().for_each(|module| module.problem = error.to_string());
         }
         changed
@@ -189,7 +199,12 @@ impl<'g> Modules<'g> {
         let mut image = vec![0; mapping.len() as usize];
         if process.memory().read(range.start, &mut image).is_ok() {
             let text = vec![(range.start, range.end)];
-            let about = NativeModule { path: mapping.name.clone(), load_bias: range.start, text, ..Default::default() };
+            let about = NativeModule {
+                path: mapping.name.clone(),
+                load_bias: range.start,
+                text,
+                ..Default::default()
+            };
             self.add(about, &[range], Bytes::Copied(image));
         }
     }

@@ -2,7 +2,10 @@
 //! with figures only.
 
 use crate::capture::{Result, Writer};
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, ProcessLife, RssSample, ThreadName};
+use crate::model::{
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, ProcessLife, RssSample,
+    ThreadName,
+};
 
 /// Takes what is recorded.
 pub trait Sink: Send {

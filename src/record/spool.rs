@@ -15,7 +15,8 @@ use super::sink::Sink;
 use super::turning::Turning;
 use crate::capture::{self, CodeAssembler};
 use crate::model::{
-    ChunkSerial, CodeObject, Metadata, NativeModule, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
+    ChunkSerial, CodeObject, Metadata, NativeModule, Note, ProcessId, ProcessLife, RssSample, ThreadName,
+    Tick,
 };
 use hashbrown::HashMap;
 use prof_injector::tracee::take_precedence;

@@ -6,8 +6,8 @@
 mod format;
 mod json;
 mod merged;
-mod native;
 mod module;
+mod native;
 mod page;
 mod place;
 mod plain;

@@ -15,8 +15,8 @@ use super::plain::Plain;
 use crate::analysis::{Aggregate, Figures, Site, Sum};
 use crate::capture::{Events, Reader};
 use crate::model::{
-    Clock, CodeObject, End, Event, Frame, Metadata, NativeModule, Note, NoteKind, ProcessId, ProcessLife, RssSample,
-    StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
+    Clock, CodeObject, End, Event, Frame, Metadata, NativeModule, Note, NoteKind, ProcessId, ProcessLife,
+    RssSample, StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
 };
 
 /// Writes the records of a capture.

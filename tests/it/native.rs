@@ -183,7 +183,9 @@ fn libraries_that_come_and_go() {
         let library = scratch.join(name);
         std::fs::copy(native_library(), &library).expect("a library can be copied");
         target.ask(&format!("load_late {}", library.display()));
-        until("the library is seen", || modules(&file).iter().any(|(path, _)| path.ends_with(name)).then_some(()));
+        until("the library is seen", || {
+            modules(&file).iter().any(|(path, _)| path.ends_with(name)).then_some(())
+        });
         target.ask("use_late");
         target.ask("unload_late");
         until("it is seen to be gone", || {
@@ -215,5 +217,7 @@ fn modules(file: &Path) -> Vec<(String, bool)> {
     let output = prof(&["parse", "--json"]).arg(file).run();
     let records = output.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let modules = records.filter(|record| record["kind"] == "module");
-    modules.map(|m| (m["path"].as_str().unwrap_or_default().to_owned(), m.get("ended_ns").is_some())).collect()
+    modules
+        .map(|m| (m["path"].as_str().unwrap_or_default().to_owned(), m.get("ended_ns").is_some()))
+        .collect()
 }

@@ -171,7 +171,8 @@ mod tests {
     fn texts_are_found_by_address() {
         let text = |start, end| Text { start, end, ..Text::default() };
         let texts = [text(10, 20), text(20, 30), text(40, 50)];
-        for (pc, expected) in [(9, None), (10, Some(0)), (20, Some(1)), (30, None), (49, Some(2)), (50, None)] {
+        for (pc, expected) in [(9, None), (10, Some(0)), (20, Some(1)), (30, None), (49, Some(2)), (50, None)]
+        {
             assert_eq!(text_of(&texts, pc), expected.map(|index: usize| &texts[index]), "{pc}");
         }
     }

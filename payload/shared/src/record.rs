@@ -685,6 +685,21 @@ mod tests {
     }
 
     #[test]
+    fn native_frames_survive() {
+        let bytes = encode(|e| {
+            e.native(3, 3);
+            e.flagged_frame(1, 0x1234, false);
+            e.flagged_frame(2, u32::MAX as i32, true);
+            e.flagged_frame(3, i32::MIN, false);
+        });
+        let records = decode(&bytes).expect("well-formed");
+        let [Record::Native { pops: 3, mut pushes }] = records[..] else { panic!("{records:?}") };
+        let frames: Vec<_> = core::iter::from_fn(|| pushes.next_flagged()).collect();
+        assert_eq!(frames, [(1, 0x1234, false), (2, -1, true), (3, i32::MIN, false)]);
+        assert_eq!(bytes[..5], [0x22, 0x33, 0x04, 0x01, 0x35]);
+    }
+
+    #[test]
     fn a_child_says_who_it_is() {
         let process = Process { number: 2, parent: 1, pid: 4712 };
         let bytes = encode(|e| e.origin_of_child(process, 7, 4713, 0, 130));
