@@ -117,7 +117,7 @@ pub fn needs(threads: u64, ring: ring::Shape, native: bool) -> Needs {
         shared_memory: memory + ring.total_bytes() + OURSELVES,
         address_space: shape_for(threads, native).total_bytes()
             + ring.total_bytes()
-            + if native { row_file::BYTES } else { 0 }
+            + if native { row_file::USUAL_BYTES } else { 0 }
             + FIXED,
     }
 }
@@ -137,7 +137,8 @@ pub fn install<'g>(
         Ok(created) => created,
         Err(error) => return Err(failed(ground, caller, error.into())),
     };
-    let mut work = Work { ground, caller, judge, what, region: &region, clock, tries: 0, modules: None };
+    let mut work =
+        Work { ground, caller, judge, what, region: &region, clock, tries: 0, modules: None, row_bytes: 0 };
     match work.run(ring_shape) {
         Ok((ring, islands, pointers, opened)) => {
             let (detours, tries, modules) = (islands.planned().to_vec(), work.tries, work.modules);
@@ -170,6 +171,7 @@ struct Work<'a, 'j, 'g> {
     clock: Clock,
     tries: u32,
     modules: Option<Modules<'g>>,
+    row_bytes: u64,
 }
 
 impl Work<'_, '_, '_> {
@@ -239,7 +241,9 @@ impl Work<'_, '_, '_> {
         let Some(rows) = files.rows else { return Ok(()) };
         let file = memfd::open(&self.ground.process, rows);
         let file = file.map_err(Error::io("opening the memfd of unwind rows"))?;
-        self.modules = Some(Modules::create(self.ground, file)?);
+        let mut modules = Modules::new(self.ground, file);
+        self.row_bytes = modules.seal()?;
+        self.modules = Some(modules);
         Ok(())
     }
 
@@ -255,7 +259,7 @@ impl Work<'_, '_, '_> {
         let register = self.register();
         register.set_word(field::MAIN_STACK_LOW, stack.start)?;
         register.set_word(field::MAIN_STACK_END, stack.end)?;
-        register.set_word(field::NATIVE_BYTES, row_file::BYTES)
+        register.set_word(field::NATIVE_BYTES, self.row_bytes)
     }
 
     /// Has the target make the memfds.
@@ -315,7 +319,7 @@ impl Work<'_, '_, '_> {
         if let Some(rows) = files.rows {
             let protection = libc::PROT_READ as u64;
             steps.extend([
-                syscall(libc::SYS_mmap, [0, row_file::BYTES, protection, libc::MAP_SHARED as u64, rows, 0]),
+                syscall(libc::SYS_mmap, [0, self.row_bytes, protection, libc::MAP_SHARED as u64, rows, 0]),
                 syscall(libc::SYS_close, [rows, 0, 0, 0, 0, 0]),
             ]);
         }
@@ -471,6 +475,9 @@ struct Files {
     rows: Option<u64>,
 }
 
+/// Without a limit the kernel maps from below, but never comes so near.
+const DEEPEST_STACK: u64 = 1 << 30;
+
 /// Where the main thread's stack may be, from as low as it may grow to its end. The kernel maps
 /// nothing above the first mappings that it made at the start of the program, which are the
 /// highest below the stack.
@@ -478,7 +485,7 @@ fn main_stack(ground: &Ground, maps: &Maps) -> Result<Range<u64>, Error> {
     let limits = Limits::read(ground.process.pid()).map_err(Error::io("reading the target's limits"))?;
     let Some(at) = maps.0.iter().position(|mapping| mapping.name == "[stack]") else { return Ok(0..0) };
     let (range, below) = (&maps.0[at].range, at.checked_sub(1).map_or(0, |below| maps.0[below].range.end));
-    let room = limits.stack_bytes.map_or(0, |bytes| range.end.saturating_sub(bytes));
+    let room = range.end.saturating_sub(limits.stack_bytes.unwrap_or(DEEPEST_STACK).min(DEEPEST_STACK));
     Ok(below.saturating_add(STACK_GUARD_BYTES).max(room).min(range.start)..range.end)
 }
 

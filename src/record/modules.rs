@@ -1,7 +1,7 @@
 //! The modules of the target and their unwind rows: at the attach, and as they come and go.
 
 use super::names;
-use super::row_file::{Placed, RowFile};
+use super::row_file::{Placed, RowFile, Written};
 use super::{Error, Ground};
 use crate::PAYLOAD;
 use crate::model::{NativeModule, NativePlace};
@@ -12,6 +12,13 @@ use prof_shared::region::PAGE;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A look at the target's mappings takes at most one part in so many of the time,
+const COST: u32 = 100;
+/// and there is at least so much between two.
+const REST: Duration = Duration::from_millis(8);
 
 /// What tells two mappings of code apart: place, file.
 type Identity = (u64, u64, (u32, u32), u64);
@@ -23,6 +30,7 @@ pub struct Modules<'g> {
     count: u32,
     /// Code in the target at the last look.
     code: Vec<Identity>,
+    next_look: Instant,
     debug_files: DebugFiles,
 }
 
@@ -30,6 +38,16 @@ pub struct Modules<'g> {
 struct Known<'g> {
     about: NativeModule,
     file: Bytes<'g>,
+    rows: Option<Rows>,
+}
+
+/// What was written of a file.
+#[derive(Clone)]
+struct Rows {
+    written: Written,
+    count: u64,
+    /// The parts of it that evaluate Python code.
+    evaluations: Arc<[Range<u64>]>,
 }
 
 /// A module's file.
@@ -66,29 +84,34 @@ impl Bytes<'_> {
 
 impl<'g> Modules<'g> {
     /// Puts the rows of all modules into `file`, a new memfd.
-    pub fn create(ground: &'g Ground, file: File) -> Result<Modules<'g>, Error> {
-        let rows = RowFile::create(file).map_err(Error::io("making the file of unwind rows"))?;
+    pub fn new(ground: &'g Ground, file: File) -> Modules<'g> {
         let mut modules = Modules {
-            rows,
+            rows: RowFile::new(file),
             known: Vec::new(),
             count: 0,
             code: code(&ground.maps),
+            next_look: Instant::now(),
             debug_files: names::debug_files(&ground.process),
         };
         for module in &ground.modules {
             modules.add_file(&ground.process, about(module), Bytes::Seen(module));
         }
         modules.add_vdso(&ground.process, &ground.maps);
-        Ok(modules)
+        modules
+    }
+
+    /// Gives the file its length, before it is mapped. Returns it.
+    pub fn seal(&mut self) -> Result<u64, Error> {
+        self.rows.seal().map_err(Error::io("making the file of unwind rows"))
     }
 
     /// Adds the payload, whose frames are not shown, and has the target use all rows.
     pub fn publish(&mut self, payload: &[Range<u64>], load_bias: u64) -> Result<(), Error> {
         let (table, file_base) =
             rules(PAYLOAD).map_err(|_| Error::Unexpected("the payload has no unwind rows"))?;
-        let placed = Placed { id: OWN, table: &table, file_base, load_bias, text: payload, evaluations: &[] };
-        let added = self.rows.add(&placed).and_then(|()| self.rows.publish());
-        added.map_err(Error::io("writing unwind rows"))
+        let rows = self.rows.write(&table, file_base).map_err(Error::io("writing unwind rows"))?;
+        self.rows.add(&Placed { id: OWN, rows, load_bias, text: payload, evaluations: &[] });
+        self.rows.publish().map_err(Error::io("writing unwind rows"))
     }
 
     /// What is known of them.
@@ -96,9 +119,14 @@ impl<'g> Modules<'g> {
         self.known.iter().map(|known| &known.about)
     }
 
-    /// The modules that came or went since the last look.
+    /// The modules that came or went since the last look, if it is time for one.
     pub fn look(&mut self, process: &Process, now_ns: u64) -> Vec<NativeModule> {
+        let now = Instant::now();
+        if now < self.next_look {
+            return Vec::new();
+        }
         let Ok(maps) = process.maps() else { return Vec::new() };
+        self.next_look = Instant::now() + (now.elapsed() * COST).max(REST);
         let found = code(&maps);
         if found == self.code || found.is_empty() {
             return Vec::new();
@@ -145,7 +173,7 @@ impl<'g> Modules<'g> {
         let mut ended = Vec::new();
         for known in self.known.iter_mut().filter(|known| known.about.ended_ns.is_none()) {
             let is_part = |&&(start, ..): &&Identity| known.about.text.iter().any(|part| part.0 == start);
-            if gone.iter().any(|identity| is_part(identity)) {
+            if gone.iter().any(is_part) {
                 known.about.ended_ns = Some(now_ns);
                 self.rows.remove(known.about.id);
                 ended.push(known.about.clone());
@@ -171,25 +199,39 @@ impl<'g> Modules<'g> {
     fn add(&mut self, mut about: NativeModule, text: &[Range<u64>], file: Bytes<'g>) {
         self.count += 1;
         about.id = self.count;
-        match self.add_rows(&about, text, &file) {
-            Ok(rows) => about.rows = rows,
-            Err(problem) if about.problem.is_empty() => about.problem = problem,
-            Err(_) => {}
+        match self.known_rows(&about).map_or_else(|| self.write_rows(&about, &file), Ok) {
+            Ok(rows) => {
+                let (id, load_bias) = (about.id, about.load_bias);
+                let (written, evaluations) = (rows.written, &rows.evaluations[..]);
+                self.rows.add(&Placed { id, rows: written, load_bias, text, evaluations });
+                about.rows = rows.count;
+                self.known.push(Known { about, file, rows: Some(rows) });
+            }
+            Err(problem) => {
+                about.problem = if about.problem.is_empty() { problem } else { about.problem };
+                self.known.push(Known { about, file, rows: None });
+            }
         }
-        self.known.push(Known { about, file });
     }
 
-    fn add_rows(&mut self, about: &NativeModule, text: &[Range<u64>], file: &Bytes) -> Result<u64, String> {
+    /// The rows of the same file, if it was loaded before.
+    fn known_rows(&self, about: &NativeModule) -> Option<Rows> {
+        let is_same = |known: &&Known| {
+            let has_id = !about.build_id.is_empty() && about.problem.is_empty();
+            has_id && (&known.about.build_id, &known.about.path) == (&about.build_id, &about.path)
+        };
+        self.known.iter().rev().find(is_same)?.rows.clone()
+    }
+
+    fn write_rows(&mut self, about: &NativeModule, file: &Bytes) -> Result<Rows, String> {
         let (bytes, is_interpreter) = (file.get(), file.exports(names::EVALUATION));
         let (table, file_base) = rules(bytes).map_err(|error| error.to_string())?;
         let evaluations = match is_interpreter {
             true => names::evaluations(about, bytes, &self.debug_files),
             false => Vec::new(),
         };
-        let (id, load_bias) = (about.id, about.load_bias);
-        let placed = Placed { id, table: &table, file_base, load_bias, text, evaluations: &evaluations };
-        self.rows.add(&placed).map_err(|error| error.to_string())?;
-        Ok(table.rows().len() as u64)
+        let written = self.rows.write(&table, file_base).map_err(|error| error.to_string())?;
+        Ok(Rows { written, count: table.rows().len() as u64, evaluations: evaluations.into() })
     }
 
     /// The vDSO has no file; its image in memory has the layout of one.

@@ -271,8 +271,8 @@ impl Session<'_> {
             if sweep {
                 self.watch_pointers();
                 self.watch_family();
-                self.watch_modules();
             }
+            self.watch_modules();
             self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);

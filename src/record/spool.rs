@@ -18,7 +18,7 @@ use crate::model::{
     ChunkSerial, CodeObject, Metadata, NativeModule, Note, ProcessId, ProcessLife, RssSample, ThreadName,
     Tick,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use prof_injector::tracee::take_precedence;
 use prof_shared::record::{Process, Record};
 use std::collections::BTreeSet;
@@ -126,7 +126,7 @@ impl Spool {
             processes,
             since_thinned,
             unwritten: 0,
-            places: BTreeSet::new(),
+            places: HashSet::new(),
         };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || {
             // With more busy threads than processors an even share is too little, and events
@@ -183,7 +183,7 @@ struct Work {
     since_thinned: usize,
     /// Events that could not be written.
     unwritten: u64,
-    places: BTreeSet<(u32, u32)>,
+    places: HashSet<(u32, u32)>,
 }
 
 /// More places are not named.
@@ -210,7 +210,7 @@ impl Work {
             unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
             damaged_chunks: self.sieve.damaged(),
-            places: self.places,
+            places: self.places.into_iter().collect(),
         }
     }
 

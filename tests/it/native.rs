@@ -26,6 +26,8 @@ fn play(python: &str, commands: &[&str]) -> Played {
         target.ask(command);
     }
     recording.interrupt();
+    let maps = std::fs::read_to_string(target.proc_dir().join("maps")).expect("it runs");
+    assert!(!maps.contains("/memfd:prof-"), "{maps}");
     let played = Played::read(&file, &[native_library()], target.scratch());
     target.finish();
     played
