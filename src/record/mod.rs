@@ -25,6 +25,7 @@ mod launch;
 mod lock;
 mod look;
 mod metadata;
+mod module_file;
 mod modules;
 mod names;
 mod pointers;
