@@ -5,6 +5,7 @@ use crate::model::NativeModule;
 use crate::native::{DebugFiles, Rules, Table};
 use prof_injector::process::{Mapping, Maps, Module, Process};
 use prof_shared::region::PAGE;
+use std::iter;
 use std::ops::Range;
 
 /// What tells two mappings of code apart: place and file.
@@ -85,13 +86,17 @@ impl<'g> Found<'g> {
     /// The vDSO has no file; its image in memory has the layout of one.
     pub fn vdso(process: &Process, maps: &Maps) -> Option<Found<'g>> {
         let mapping = maps.0.iter().find(|mapping| mapping.name == "[vdso]")?;
-        let Range { start, end } = mapping.range;
+        let (range, start) = (mapping.range.clone(), mapping.range.start);
         let mut image = vec![0; mapping.len() as usize];
         process.memory().read(start, &mut image).ok()?;
         let path = mapping.name.clone();
-        let about =
-            NativeModule { path, load_bias: start, text: vec![(start, end)], ..NativeModule::default() };
-        Some(Found { about, text: vec![start..end], ..Found::without_module(image) })
+        let about = NativeModule {
+            path,
+            load_bias: start,
+            text: vec![(start, range.end)],
+            ..NativeModule::default()
+        };
+        Some(Found { about, text: iter::once(range).collect(), ..Found::without_module(image) })
     }
 
     /// The rows of a file, without more.
