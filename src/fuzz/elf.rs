@@ -47,7 +47,7 @@ fn symbols(data: &[u8]) {
     let nowhere = DebugFiles::below("/proc/self/fdinfo");
     let Ok(files) = SymbolFiles::find(data, "/module".as_ref(), &nowhere) else { return };
     let mut symbols = Symbols::new(&files);
-    let functions = symbols.functions_named("");
+    let functions = symbols.functions();
     assert!(functions.is_sorted_by_key(|range| range.start));
     let step = functions.len() / 64 + 1;
     let inside =

@@ -49,6 +49,11 @@ impl<'a> Functions<'a> {
         function.map(|index| &self.functions[index])
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        self.functions.iter().map(|function| function.range.clone())
+    }
+
     /// The places of a function and of the parts that the compiler made of it
     /// (`name.cold`, `name.part.0`), ascending.
     pub fn named(&self, name: &str) -> Vec<Range<u64>> {
@@ -59,13 +64,6 @@ impl<'a> Functions<'a> {
             self.functions.iter().filter(is_part).map(|part| part.range.clone()).collect();
         found.dedup();
         found
-    }
-}
-
-#[cfg(test)]
-impl Functions<'_> {
-    pub fn starts(&self) -> impl Iterator<Item = u64> {
-        self.functions.iter().map(|function| function.range.start)
     }
 }
 

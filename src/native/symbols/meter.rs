@@ -8,7 +8,7 @@
 
 use gimli::{EndianSlice, LittleEndian, Reader, ReaderOffsetId, Result};
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// How far the stack may grow below [`Meter::mark`]. Inlined functions are read by
 /// recursion; a level takes less than a kilobyte.
@@ -22,29 +22,29 @@ const BYTES_PER_STEP: usize = 16;
 /// What reading may still cost.
 #[derive(Debug)]
 pub(super) struct Meter {
-    left: Cell<usize>,
-    stack: Cell<usize>,
+    left: AtomicUsize,
+    stack: AtomicUsize,
 }
 
 impl Meter {
     pub fn new(steps: usize) -> Meter {
-        Meter { left: Cell::new(steps), stack: Cell::new(stack_pointer()) }
+        Meter { left: AtomicUsize::new(steps), stack: AtomicUsize::new(stack_pointer()) }
     }
 
     /// The stack is measured from here.
     pub fn mark(&self) {
-        self.stack.set(stack_pointer());
+        self.stack.store(stack_pointer(), Relaxed);
     }
 
     /// Whether nothing can be read any more.
     pub fn is_empty(&self) -> bool {
-        self.left.get() == 0
+        self.left.load(Relaxed) == 0
     }
 
     fn charge(&self, steps: usize) -> Result<()> {
-        let is_deep = self.stack.get().saturating_sub(stack_pointer()) > STACK_BYTES;
-        let left = if is_deep { 0 } else { self.left.get().saturating_sub(steps) };
-        self.left.set(left);
+        let is_deep = self.stack.load(Relaxed).saturating_sub(stack_pointer()) > STACK_BYTES;
+        let left = if is_deep { 0 } else { self.left.load(Relaxed).saturating_sub(steps) };
+        self.left.store(left, Relaxed);
         if left == 0 { Err(gimli::Error::UnexpectedEof(ReaderOffsetId(0))) } else { Ok(()) }
     }
 }
@@ -52,7 +52,7 @@ impl Meter {
 #[cfg(test)]
 impl Meter {
     pub fn left(&self) -> usize {
-        self.left.get()
+        self.left.load(Relaxed)
     }
 }
 

@@ -138,6 +138,12 @@ impl<'a> Symbols<'a> {
         self.functions.named(name)
     }
 
+    /// The places of all functions, ascending.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn functions(&self) -> Vec<Range<u64>> {
+        self.functions.ranges().collect()
+    }
+
     /// Whether there is DWARF that is not used, because it makes no sense or asks for more
     /// work than its size allows.
     pub fn is_incomplete(&self) -> bool {

@@ -237,7 +237,8 @@ fn with_line_header(length: usize) -> Program {
 6:  .short 5
     .byte 8, 0
     .long 5f - 4f
-4:  .byte 1, 1, 1, -5, 14, 2, 0
+4:  .byte 1, 1, 1, -5, 14, 13
+    .byte 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1
     .byte 1
     .uleb128 1, 8
     .uleb128 1
@@ -284,7 +285,7 @@ fn data_that_unpacks_to_much_more() {
 fn what_is_no_elf_file_is_refused() {
     use crate::native::{DebugFiles, SymbolFiles};
     let root = DebugFiles::below("/nowhere");
-    let find = |bytes: &[u8]| SymbolFiles::find(bytes.to_vec(), "/a".as_ref(), &root).is_ok();
+    let find = |bytes: &[u8]| SymbolFiles::find(bytes, "/a".as_ref(), &root).is_ok();
     let program = library("");
     let mut bytes = std::fs::read(program.path("program")).unwrap();
     assert!(find(&bytes));

@@ -247,13 +247,14 @@ fn real_files_are_read_whole() {
             let bytes = std::fs::read(&file).unwrap();
             let files = SymbolFiles::find(bytes, &file, &DebugFiles::below("/")).unwrap();
             let (mut symbols, steps) = (Symbols::new(&files), files.meter.left());
-            let starts: Vec<_> = symbols.functions.starts().collect();
-            let inlined = starts.iter().filter(|start| symbols.resolve(**start).len() > 1).count();
+            let functions = symbols.functions();
+            let inlined =
+                functions.iter().filter(|function| symbols.resolve(function.start).len() > 1).count();
             assert!(
-                starts.len() > 5000 && inlined > 100,
+                functions.len() > 5000 && inlined > 100,
                 "{}: {inlined} of {}",
                 file.display(),
-                starts.len()
+                functions.len()
             );
             assert!(
                 files.meter.left() > steps / 4 * 3,
