@@ -176,8 +176,14 @@ mod tests {
         let mut rows = RowFile::new(memfd::create("prof-test").expect("memory files can be made"));
         let written = rows.write(&table, file_base).expect("there is room");
         let load_bias = 0x7000_0000_0000;
-        let text = [load_bias + file_base..load_bias + (1 << 30)];
-        rows.add(&Placed { id: 7, rows: written, load_bias, text: &text, evaluations: &[] });
+        let text = load_bias + file_base..load_bias + (1 << 30);
+        rows.add(&Placed {
+            id: 7,
+            rows: written,
+            load_bias,
+            text: std::slice::from_ref(&text),
+            evaluations: &[],
+        });
         let length = rows.seal().expect("it is new");
         rows.publish().expect("there is room");
         let mut image = vec![0; length as usize];
