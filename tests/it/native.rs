@@ -137,6 +137,15 @@ python_tests! { all:
         }
     }
 
+    /// What called a frame that is as it was.
+    fn other_callers(python) {
+        let played = play(python, &["callers"]);
+        for (size, caller) in [(40071, "by_one"), (40073, "by_another"), (40075, "by_one")] {
+            let calls = ["marked", "middle", caller, "[callers]", "[serve]", "[<module>]"].map(String::from);
+            assert_eq!(own(played.check(size)), calls);
+        }
+    }
+
     fn recursion_through_c(python) {
         let played = play(python, &["recursion"]);
         for size in [40011, 40013, 40015, 40017, 40019] {

@@ -51,6 +51,19 @@ NOINLINE void middle(size_t size)
     __asm__ volatile("" ::: "memory");
 }
 
+/* Two callers of one function, whose frame is where it was and goes on where it did. */
+NOINLINE void by_one(size_t size)
+{
+    middle(size);
+    __asm__ volatile("" ::: "memory");
+}
+
+NOINLINE void by_another(size_t size)
+{
+    middle(size);
+    __asm__ volatile("" ::: "memory");
+}
+
 /* A frame of a size that only rbp knows. */
 NOINLINE void sized(size_t size, size_t room)
 {

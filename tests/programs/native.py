@@ -31,6 +31,11 @@ def plain():
     holding.middle(N(40009))
 
 
+def callers():
+    for function, size in ((h.by_one, 40071), (h.by_another, 40073), (h.by_one, 40075)):
+        function(N(size))
+
+
 def recursion(depth=150):
     """C and Python in turn. Each leaf is reached with the stack before still known."""
     if depth:
@@ -113,4 +118,4 @@ def unload_late():
     late = None
 
 
-serve({f.__name__: f for f in (plain, recursion, generators, destructors, threads, signals, load_late, use_late, unload_late)})
+serve({f.__name__: f for f in (plain, callers, recursion, generators, destructors, threads, signals, load_late, use_late, unload_late)})
