@@ -171,7 +171,10 @@ fn put_frames(
     for index in range.start as usize..range.end as usize {
         let (addr, id) = (frames.addr(index), frames.name(index).id);
         if id == HIDDEN {
-            encoder.flagged_frame(TRUNCATED, SHIM_OFFSET, stack.contains(&addr));
+            // From 3.14 on there is one more at the root of all, which lies elsewhere.
+            let is_alone = range.end == 1 || frames.name(1).id == HIDDEN;
+            let is_base = index == 0 && is_alone && !stack.contains(&addr);
+            encoder.flagged_frame(TRUNCATED, SHIM_OFFSET, !is_base);
             continue;
         }
         let is_entry = match offsets.frame_entry {

@@ -333,6 +333,7 @@ impl Work<'_, '_, '_> {
         self.register().set_word(field::RING_BYTES, ring.total_bytes())?;
         if files.rows.is_some() {
             self.register().set_word(field::NATIVE, check("mmap", called.results[rows_at])?)?;
+            fail_point("rows-noted")?;
         }
         fail_point("ring-noted")?;
         match called.results[0] {
