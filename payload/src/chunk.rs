@@ -53,7 +53,8 @@ fn limit(region: &Region) -> u32 {
 #[inline(always)]
 fn is_held(region: &Region, slot: &ThreadSlot) -> bool {
     let (index, tid) = (slot.chunk.get(), slot.owner.load(Relaxed));
-    index != ABSENT && chunk_header(region, index).state.load(Relaxed) == ring::state(ring::OPEN, tid)
+    index < region.chunk_count
+        && chunk_header(region, index).state.load(Relaxed) == ring::state(ring::OPEN, tid)
 }
 
 /// Whether a record of `need` bytes can be appended as it is.
@@ -211,7 +212,7 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
     let sequence = slot.chunks.get();
     slot.chunks.set(sequence + 1);
     let (thread, process) = (slot.serial.get(), follow::process(region));
-    append(region, slot, |encoder| match process.number {
+    append(region, slot, ORIGIN_MAX as u32, |encoder| match process.number {
         0 => encoder.origin(thread, tid, sequence, ticks),
         _ => encoder.origin_of_child(process, thread, tid, sequence, ticks),
     });
@@ -219,22 +220,23 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
 
 fn report_losses(region: &Region, slot: &ThreadSlot) {
     let (allocations, frees) = (slot.lost_allocations.take(), slot.lost_frees.take());
-    append(region, slot, |encoder| encoder.lost(allocations.into(), frees.into()));
+    append(region, slot, LOST_MAX as u32, |encoder| encoder.lost(allocations.into(), frees.into()));
     slot.limit.set(limit(region));
 }
 
-/// Writes behind `written`, without publishing. Room has been reserved.
+/// Writes behind `written`, without publishing. Room for `need` bytes has been reserved.
 #[inline(always)]
-pub fn append(region: &Region, slot: &ThreadSlot, write: impl FnOnce(&mut Encoder)) {
+pub fn append(region: &Region, slot: &ThreadSlot, need: u32, write: impl FnOnce(&mut Encoder)) {
     let (data, written) = (slot.data.get(), slot.written.get());
+    let end = u64::from(written) + u64::from(need);
     // Reserved before; a handler that came between may have given the chunk up.
-    if data == 0 || written > region.chunk_size {
+    if data == 0 || end > u64::from(region.chunk_size) {
         return;
     }
-    let room = (region.chunk_size - written) as usize;
     // SAFETY: the chunk belongs to this thread, `written` is not above its size, and
     // nobody else writes to it; the attacher reads only what is committed.
-    let out = unsafe { core::slice::from_raw_parts_mut((data + u64::from(written)) as *mut u8, room) };
+    let out =
+        unsafe { core::slice::from_raw_parts_mut((data + u64::from(written)) as *mut u8, need as usize) };
     // SAFETY: nobody but this function looks into that cell.
     let mut encoder = Encoder::new(out, unsafe { &mut *slot.delta.as_ptr() });
     write(&mut encoder);
@@ -275,6 +277,7 @@ pub fn commit(region: &Region, slot: &ThreadSlot) {
 
 /// Counts an event that found no room.
 #[cold]
+#[inline(never)]
 pub fn lose(region: &Region, slot: &ThreadSlot, purpose: Purpose) {
     let losses = &header(region).losses;
     let (total, own) = match purpose {

@@ -135,7 +135,7 @@ fn describe(region: &Region, thread: &ThreadSlot, id: u32, code: u64) -> Option<
     let first_line: u32 = unsafe { load(code + u64::from(offsets.code_first_line)) };
     chunk::reserve(region, thread, CODE_MAX as u32, Purpose::Allocation)?;
     let [name, qualified_name, file, lines] = texts;
-    chunk::append(region, thread, |encoder| {
+    chunk::append(region, thread, CODE_MAX as u32, |encoder| {
         encoder.code(id, first_line, [name.bytes, qualified_name.bytes, file.bytes, lines.bytes]);
     });
     chunk::publish(region, thread)?;
@@ -150,8 +150,9 @@ fn send(region: &Region, thread: &ThreadSlot, id: u32, field: CodeField, text: T
     let mut offset = 0;
     while offset < text.bytes {
         let len = most.min(text.bytes - offset);
-        chunk::reserve(region, thread, CODE_BYTES_HEAD_MAX as u32 + len, Purpose::Allocation)?;
-        chunk::append(region, thread, |encoder| {
+        let need = CODE_BYTES_HEAD_MAX as u32 + len;
+        chunk::reserve(region, thread, need, Purpose::Allocation)?;
+        chunk::append(region, thread, need, |encoder| {
             let out = encoder.code_bytes(id, field, text.width, offset, len as usize);
             // SAFETY: the text belongs to the code object, which a live frame holds.
             unsafe { memory::copy(text.addr + u64::from(offset), out) };

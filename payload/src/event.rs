@@ -126,7 +126,7 @@ impl Event {
     pub fn allocated(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
         if self.stacked(kind, write).is_none() {
-            self.lose(Purpose::Allocation);
+            chunk::lose(self.region, self.slot, Purpose::Allocation);
         }
     }
 
@@ -135,9 +135,9 @@ impl Event {
     pub fn freed(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
         if chunk::reserve(self.region, self.slot, EVENT_MAX as u32, Purpose::Free).is_none() {
-            return self.lose(Purpose::Free);
+            return chunk::lose(self.region, self.slot, Purpose::Free);
         }
-        self.append(|encoder| {
+        self.append(EVENT_MAX as u32, |encoder| {
             encoder.tag(kind);
             write(encoder);
         });
@@ -150,7 +150,7 @@ impl Event {
         if walk::update(region, slot, &mut frames)
             && let Some(top) = stack::Top::of(region, slot, &frames)
         {
-            self.append(|encoder| {
+            self.append(stack::Top::ROOM, |encoder| {
                 top.write(encoder);
                 encoder.tag(kind);
                 write(encoder);
@@ -163,10 +163,10 @@ impl Event {
         }
         // A new chunk knows nothing of the stack.
         if slot.is_sent.get() == 0 && !stack::send(region, slot, &mut frames, || self.is_current())? {
-            self.give_up();
+            give_up(self.region, self.slot);
             return Some(());
         }
-        self.append(|encoder| {
+        self.append(EVENT_MAX as u32, |encoder| {
             encoder.tag(kind);
             write(encoder);
         });
@@ -176,14 +176,14 @@ impl Event {
     /// Appends one record and publishes it, unless this hook was overtaken, or runs on
     /// in a forked child: that publishes nothing, its chunk is the parent's.
     #[inline(always)]
-    fn append(&self, write: impl FnOnce(&mut Encoder)) {
+    fn append(&self, need: u32, write: impl FnOnce(&mut Encoder)) {
         if self.is_current() {
-            chunk::append(self.region, self.slot, write);
+            chunk::append(self.region, self.slot, need, write);
             if self.is_current() {
                 return chunk::commit(self.region, self.slot);
             }
         }
-        self.give_up();
+        give_up(self.region, self.slot);
     }
 
     /// Whether the gate is open and no other hook has overtaken this one.
@@ -192,20 +192,6 @@ impl Event {
         compiler_fence(SeqCst);
         chunk::is_gate_open(self.region) && self.slot.turn.get() == self.turn
     }
-
-    #[cold]
-    #[inline(never)]
-    fn give_up(&self) {
-        if chunk::is_gate_open(self.region) {
-            forget(self.region, self.slot);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn lose(&self, purpose: Purpose) {
-        chunk::lose(self.region, self.slot, purpose);
-    }
 }
 
 impl Drop for Event {
@@ -213,6 +199,15 @@ impl Drop for Event {
     fn drop(&mut self) {
         compiler_fence(SeqCst);
         self.slot.inside.store(inside::OUT, Relaxed);
+    }
+}
+
+/// Leaves a record unpublished. If this is no forked child, the hook was overtaken.
+#[cold]
+#[inline(never)]
+fn give_up(region: &Region, slot: &ThreadSlot) {
+    if chunk::is_gate_open(region) {
+        forget(region, slot);
     }
 }
 
@@ -278,5 +273,5 @@ fn forget(region: &Region, slot: &ThreadSlot) {
         chunk::hand_over(region, slot.chunk.get(), slot.owner.load(Relaxed));
     }
     chunk::close(slot);
-    walk::forget(slot);
+    walk::forget(region, slot);
 }

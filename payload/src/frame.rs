@@ -1,15 +1,23 @@
 //! Frames of the interpreter as they lie in memory, and their comparison with
 //! remembered ones: the loop that every allocation runs through.
 
-use crate::machine::is_word;
+use crate::machine::{Pair, is_word};
 use crate::memory::{is_plausible, load};
 use crate::walk::CAPACITY;
-use prof_shared::region::{ABSENT, FrameCache, HIDDEN, Name, Place, PyOffsets};
+use prof_shared::region::{ABSENT, FrameCache, HIDDEN, Name, PyOffsets, ip_form};
 
-/// So many frames are compared between two looks at whether the runtime finalizes.
-const BLOCK: usize = 8;
+/// So many frames are compared at once, and twice as many between two looks at whether the
+/// runtime finalizes.
+const FEW: usize = 4;
 /// In every object: its type.
 const OBJECT_TYPE: u64 = 8;
+
+/// A frame as it is to be remembered.
+pub struct Frame {
+    pub addr: u64,
+    pub ip: u64,
+    pub name: Name,
+}
 
 /// Where a comparison stopped.
 #[derive(Clone, Copy)]
@@ -27,10 +35,31 @@ pub fn is_finalizing(word: u64) -> bool {
     unsafe { load::<u64>(word) != 0 }
 }
 
+/// Where a frame has what an event compares.
+pub mod form {
+    use super::{PyOffsets, ip_form};
+
+    /// The instruction is an index: that of a frame counts only with its code.
+    pub const INDEX: u8 = 0;
+    /// It is a pointer.
+    pub const APART: u8 = 1;
+    /// It is a pointer, right behind that to the frame below (3.11).
+    pub const ADJACENT: u8 = 2;
+
+    /// That of an interpreter.
+    #[inline(always)]
+    pub fn of(offsets: &PyOffsets) -> u8 {
+        match offsets.frame_ip_form {
+            ip_form::POINTER if offsets.frame_ip == offsets.frame_previous + 8 => ADJACENT,
+            ip_form::POINTER => APART,
+            _ => INDEX,
+        }
+    }
+}
+
 /// The numbers that the loops need, by value: the compiler keeps them in registers.
-/// `POINTER`: the instruction field is a pointer.
 #[derive(Clone, Copy)]
-pub struct Fields<const POINTER: bool> {
+pub struct Fields<const FORM: u8> {
     finalizing: u64,
     code: u64,
     code_mask: u64,
@@ -41,7 +70,7 @@ pub struct Fields<const POINTER: bool> {
     code_type: u64,
 }
 
-impl<const POINTER: bool> Fields<POINTER> {
+impl<const FORM: u8> Fields<FORM> {
     #[inline(always)]
     pub fn new(offsets: &PyOffsets) -> Self {
         Fields {
@@ -63,8 +92,7 @@ impl<const POINTER: bool> Fields<POINTER> {
     }
 
     /// Compares the first `count` frames with memory, from the last one, to which
-    /// `link` should lead, downwards to the first difference. The first one should lead
-    /// to `below`.
+    /// `link` should lead, downwards to the first difference.
     ///
     /// A frame's address comes from memory of ours, but is loaded from only after the
     /// `previous` of the frame above was found equal to it. Branch prediction overlaps
@@ -75,64 +103,69 @@ impl<const POINTER: bool> Fields<POINTER> {
     /// the frames than a block takes here, and a thread that is preempted may find them
     /// gone after any look.
     #[inline(always)]
-    pub fn compare(&self, cache: &FrameCache, count: usize, link: u64, below: u64) -> Meeting {
-        let mut left = count;
-        let top = if left > 0 { left - 1 } else { return Meeting { left, link } };
-        if self.is_finalizing() || cache.places.get(top).is_none_or(|top| top.addr != link) {
-            return Meeting { left, link };
+    pub fn compare(&self, cache: &FrameCache, count: usize, link: u64) -> Result<(), Meeting> {
+        let differs = |left| Err(Meeting { left, link: last_of(cache, left) });
+        if count > CAPACITY || self.is_finalizing() || last_of(cache, count) != link {
+            return Err(Meeting { left: count, link });
         }
-        while let Some((places, names)) = chunk_below::<{ BLOCK + 1 }>(cache, left)
-            && self.is_same(places, names)
-        {
-            left -= BLOCK;
-            if self.is_finalizing() {
-                return Meeting { left, link: places[0].addr };
+        let mut left = count;
+        // SAFETY: `left` only falls, and to it leads what was found to be as it was.
+        unsafe {
+            while left >= 2 * FEW && self.are_same(cache, left) && self.are_same(cache, left - FEW) {
+                left -= 2 * FEW;
+                if self.is_finalizing() {
+                    return differs(left);
+                }
+            }
+            if left >= FEW && self.are_same(cache, left) {
+                left -= FEW;
+            }
+            while left > 0 && self.is_same(cache, left) {
+                left -= 1;
             }
         }
-        while let Some(([next, place], [_, name])) = chunk_below(cache, left)
-            && self.leads(place, name, next)
-        {
-            left -= 1;
+        if left == 0 { Ok(()) } else { differs(left) }
+    }
+
+    /// Whether nothing changed in the last few of the first `end` frames. The compiler would
+    /// not unroll a loop.
+    ///
+    /// # Safety
+    /// There are so many, at most `CAPACITY`, and the last is alive.
+    #[inline(always)]
+    unsafe fn are_same(&self, cache: &FrameCache, end: usize) -> bool {
+        // SAFETY: the caller's promise, and what was found to be as it was leads to the next.
+        unsafe {
+            self.is_same(cache, end)
+                && self.is_same(cache, end - 1)
+                && self.is_same(cache, end - 2)
+                && self.is_same(cache, end - 3)
         }
-        let (Some(place), Some(name)) = (cache.places.get(left - 1), cache.names.get(left - 1)) else {
-            return Meeting { left: 0, link: below };
-        };
-        if !self.stays(place, name) {
-            return Meeting { left, link: place.addr };
+    }
+
+    /// Whether the last of the first `end` frames is where it was, above the one that it was
+    /// above.
+    ///
+    /// # Safety
+    /// As for `are_same`.
+    #[inline(always)]
+    unsafe fn is_same(&self, cache: &FrameCache, end: usize) -> bool {
+        // SAFETY: the caller's promise. A pointer lies in its code object; whether that died,
+        // the epoch tells.
+        unsafe {
+            let own = cache.links.get_unchecked(end - 1);
+            // Volatile, or it would be taken out of the vector that is compared.
+            let addr = load(&raw const cache.links.get_unchecked(end).below as u64);
+            match FORM {
+                form::ADJACENT => Pair::at(addr + self.previous).is(own),
+                form::APART => Pair::of(addr + self.previous, addr + self.ip).is(own),
+                _ => {
+                    self.ip(addr) == own.ip
+                        && self.code(addr) == cache.names.get_unchecked(end - 1).code
+                        && is_word(addr, self.previous, own.below)
+                }
+            }
         }
-        // SAFETY: it is alive.
-        Meeting { left: left - 1, link: unsafe { self.previous(place.addr) } }
-    }
-
-    /// Whether nothing changed in a block of frames, of which the last is alive, and
-    /// the one below the block is still there. The compiler would not unroll a loop.
-    #[inline(always)]
-    fn is_same(&self, places: &[Place; BLOCK + 1], names: &[Name; BLOCK + 1]) -> bool {
-        let [p0, p1, p2, p3, p4, p5, p6, p7, p8] = places;
-        let [_, n1, n2, n3, n4, n5, n6, n7, n8] = names;
-        self.leads(p8, n8, p7)
-            && self.leads(p7, n7, p6)
-            && self.leads(p6, n6, p5)
-            && self.leads(p5, n5, p4)
-            && self.leads(p4, n4, p3)
-            && self.leads(p3, n3, p2)
-            && self.leads(p2, n2, p1)
-            && self.leads(p1, n1, p0)
-    }
-
-    /// Whether a live frame is where it was, above the one that it was above.
-    #[inline(always)]
-    fn leads(&self, place: &Place, name: &Name, below: &Place) -> bool {
-        // SAFETY: it is alive.
-        self.stays(place, name) && unsafe { is_word(place.addr, self.previous, below.addr) }
-    }
-
-    /// Whether a frame is where it was, given that it is alive.
-    #[inline(always)]
-    fn stays(&self, place: &Place, name: &Name) -> bool {
-        // SAFETY: the frame above, or the thread state, links to this address now.
-        // A pointer lies in its code object; whether that died, the epoch tells.
-        unsafe { self.ip(place.addr) == place.ip && (POINTER || self.code(place.addr) == name.code) }
     }
 
     /// The frame below.
@@ -163,7 +196,7 @@ impl<const POINTER: bool> Fields<POINTER> {
     pub unsafe fn ip(&self, addr: u64) -> u64 {
         let at = addr + self.ip;
         // SAFETY: as above.
-        unsafe { if POINTER { load(at) } else { u64::from(load::<u32>(at)) } }
+        unsafe { if FORM == form::INDEX { u64::from(load::<u32>(at)) } else { load(at) } }
     }
 
     /// The frame as it is to be remembered; `None` if it is not one.
@@ -171,7 +204,7 @@ impl<const POINTER: bool> Fields<POINTER> {
     /// # Safety
     /// As for `previous`.
     #[inline(always)]
-    pub unsafe fn read(&self, addr: u64) -> Option<(Place, Name)> {
+    pub unsafe fn read(&self, addr: u64) -> Option<Frame> {
         // SAFETY: the caller's promise; a plausible code pointer of a live frame is an
         // object, whose type word may be read.
         unsafe {
@@ -180,19 +213,13 @@ impl<const POINTER: bool> Fields<POINTER> {
                 self.owner != ABSENT && load::<u8>(addr + u64::from(self.owner)) >= self.hidden_owner;
             let is_code = || is_plausible(code) && load::<u64>(code + OBJECT_TYPE) == self.code_type;
             let id = if is_hidden { HIDDEN } else { 0 };
-            (is_hidden || is_code()).then_some((Place { addr, ip }, Name { code, id, visible: 0 }))
+            (is_hidden || is_code()).then_some(Frame { addr, ip, name: Name { code, id, visible: 0 } })
         }
     }
 }
 
-/// The `N` remembered frames below `end`, if there are so many.
+/// Where the last of the first `end` remembered frames lies, at most `CAPACITY`.
 #[inline(always)]
-pub fn chunk_below<const N: usize>(cache: &FrameCache, end: usize) -> Option<(&[Place; N], &[Name; N])> {
-    if end < N || end > CAPACITY {
-        return None;
-    }
-    let start = end - N;
-    // SAFETY: both arrays have `CAPACITY` elements. What is safe would test for null
-    // where nothing can be null.
-    unsafe { Some((&*cache.places.as_ptr().add(start).cast(), &*cache.names.as_ptr().add(start).cast())) }
+fn last_of(cache: &FrameCache, end: usize) -> u64 {
+    cache.links.get(end).map_or(0, |above| above.below)
 }

@@ -102,15 +102,45 @@ pub unsafe extern "C" fn prof_reallocarray(old: u64, count: u64, size: u64, entr
     addr
 }
 
+/// A block in place of another.
+struct Replacement {
+    before: u64,
+    old: u64,
+    ticks: u64,
+    addr: u64,
+    size: u64,
+    mapping: Option<Mapping>,
+}
+
+/// What is told of mappings only.
+struct Mapping {
+    old_size: u64,
+    flags: u64,
+}
+
+impl Replacement {
+    fn write(&self, encoder: &mut Encoder) {
+        match &self.mapping {
+            Some(mapping) => encoder.block(self.before, self.old, mapping.old_size),
+            None => encoder.moment(self.before, self.old),
+        }
+        encoder.block(self.ticks, self.addr, self.size);
+        if let Some(mapping) = &self.mapping {
+            encoder.number(mapping.flags);
+        }
+    }
+}
+
+fn replaced(event: &Event, kind: Kind, replacement: &Replacement) {
+    event.allocated(kind, replacement.before, |encoder| replacement.write(encoder));
+}
+
 fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size: u64) {
     if addr != 0 {
         let ticks = event.after();
-        event.allocated(kind, before, |encoder| {
-            encoder.moment(before, old);
-            encoder.block(ticks, addr, size);
-        });
+        replaced(event, kind, &Replacement { before, old, ticks, addr, size, mapping: None });
     } else if size == 0 && old != 0 && event.zero_frees() {
-        gave_back(event, Kind::Free, before, old);
+        gave_back_rarely(event, Kind::Free, before, old);
     }
 }
 
@@ -141,16 +171,22 @@ reallocation! {
     prof_object_realloc = ObjectRealloc, before_in_turn;
 }
 
-#[inline(never)]
+#[inline(always)]
 fn gave_back(event: &Event, kind: Kind, ticks: u64, addr: u64) {
     event.freed(kind, ticks, |encoder| {
         encoder.moment(ticks, addr);
     });
 }
 
+/// The same, once for all functions that few programs call often.
+#[inline(never)]
+fn gave_back_rarely(event: &Event, kind: Kind, ticks: u64, addr: u64) {
+    gave_back(event, kind, ticks, addr);
+}
+
 /// Declares hooks that give the block `addr` back.
 macro_rules! release {
-    ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident, $before:ident;)+) => {$(
+    ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident, $before:ident, $gave_back:ident;)+) => {$(
         /// # Safety
         /// Called in place of the function of the same name.
         #[unsafe(no_mangle)]
@@ -158,7 +194,7 @@ macro_rules! release {
             // SAFETY: that function.
             let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
             if $addr != 0 && let Some(event) = Event::begin(entry) {
-                gave_back(&event, Kind::$kind, event.$before(), $addr);
+                $gave_back(&event, Kind::$kind, event.$before(), $addr);
                 event.call(|| original($($argument),+));
             } else {
                 original($($argument),+);
@@ -201,11 +237,11 @@ unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
 }
 
 release! {
-    prof_free_sized(addr, size) = Free of addr, before;
-    prof_free_aligned_sized(addr, alignment, size) = Free of addr, before;
-    prof_raw_free(context, addr) = RawFree of addr, before;
-    prof_mem_free(context, addr) = MemFree of addr, before_in_turn;
-    prof_object_free(context, addr) = ObjectFree of addr, before_in_turn;
+    prof_free_sized(addr, size) = Free of addr, before, gave_back_rarely;
+    prof_free_aligned_sized(addr, alignment, size) = Free of addr, before, gave_back_rarely;
+    prof_raw_free(context, addr) = RawFree of addr, before, gave_back_rarely;
+    prof_mem_free(context, addr) = MemFree of addr, before_in_turn, gave_back;
+    prof_object_free(context, addr) = ObjectFree of addr, before_in_turn, gave_back;
 }
 
 /// # Safety
@@ -244,11 +280,8 @@ pub unsafe extern "C" fn prof_mremap(
     let addr = event.call(|| original(old, old_size, size, flags, wanted));
     if addr != MAP_FAILED {
         let ticks = event.after();
-        event.allocated(Kind::Mremap, before, |encoder| {
-            encoder.block(before, old, old_size);
-            encoder.block(ticks, addr, size);
-            encoder.number(flags & 0xffff_ffff);
-        });
+        let mapping = Some(Mapping { old_size, flags: flags & 0xffff_ffff });
+        replaced(&event, Kind::Mremap, &Replacement { before, old, ticks, addr, size, mapping });
     }
     addr
 }

@@ -1,10 +1,13 @@
 //! The few instructions that have no name in Rust.
 
 use core::arch::asm;
-use core::arch::x86_64::_rdtsc;
+use core::arch::x86_64::{
+    __m128i, _mm_castpd_si128, _mm_cmpeq_epi8, _mm_load_sd, _mm_load_si128, _mm_loadh_pd, _mm_loadu_si128,
+    _mm_movemask_epi8, _rdtsc,
+};
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
-use prof_shared::region::{Region, SEQUENCE};
+use prof_shared::region::{Link, Region, SEQUENCE};
 use prof_shared::ring::Header;
 
 /// The address of this thread's control block, which is its identity.
@@ -43,6 +46,48 @@ pub unsafe fn is_word(base: u64, offset: u64, value: u64) -> bool {
              label { return false }, options(nostack, readonly));
     }
     true
+}
+
+/// Two words that are compared as one.
+#[derive(Clone, Copy)]
+pub struct Pair(__m128i);
+
+impl Pair {
+    /// Those at an address.
+    ///
+    /// # Safety
+    /// Both are mapped.
+    #[inline(always)]
+    pub unsafe fn at(addr: u64) -> Pair {
+        // SAFETY: the caller's promise; needs no alignment.
+        Pair(unsafe { _mm_loadu_si128(addr as *const __m128i) })
+    }
+
+    /// Those at two addresses.
+    ///
+    /// # Safety
+    /// Both are mapped.
+    #[inline(always)]
+    pub unsafe fn of(first: u64, second: u64) -> Pair {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let low = _mm_load_sd(first as *const f64);
+            Pair(_mm_castpd_si128(_mm_loadh_pd(low, second as *const f64)))
+        }
+    }
+
+    /// Whether they are these. Also to the compiler this says nothing of either word: it goes
+    /// on with those of `link`, for which the processor need not wait.
+    #[inline(always)]
+    pub fn is(self, link: &Link) -> bool {
+        // SAFETY: every x86-64 has SSE2; a link is as large as a vector and as aligned.
+        unsafe {
+            let own = _mm_load_si128(core::ptr::from_ref(link).cast());
+            let same = _mm_movemask_epi8(_mm_cmpeq_epi8(self.0, own));
+            asm!("cmp {:e}, 0xffff", "jne {}", in(reg) same, label { return false }, options(nomem, nostack));
+        }
+        true
+    }
 }
 
 /// The stack pointer.

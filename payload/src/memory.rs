@@ -10,10 +10,14 @@ pub unsafe fn load<T: Copy>(addr: u64) -> T {
     unsafe { (addr as *const T).read_volatile() }
 }
 
+const LOWEST: u64 = 0x1_0000;
+const HIGHEST: u64 = 0x7fff_ffff_0000;
+
 /// Whether `addr` could be an object: user half, canonical, aligned, not near null.
 #[inline(always)]
 pub fn is_plausible(addr: u64) -> bool {
-    addr & 7 == 0 && addr.wrapping_sub(0x1_0000) < 0x7fff_ffff_0000 - 0x1_0000
+    // One comparison: bits that should be 0 are the highest.
+    addr.rotate_right(3).wrapping_sub(LOWEST / 8) < (HIGHEST - LOWEST) / 8
 }
 
 /// Copies bytes, by an instruction: the compiler would call `memcpy`, which does

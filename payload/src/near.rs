@@ -8,7 +8,7 @@
 //! That it is so is found out before anything is changed. What turns out to be unusual is
 //! left to [`rewalk`].
 
-use crate::frame::{Fields, Meeting, chunk_below};
+use crate::frame::{Fields, Meeting};
 use crate::memory::is_plausible;
 use crate::rewalk;
 use crate::walk::{CAPACITY, Frames};
@@ -21,59 +21,49 @@ const DOWN: usize = 3;
 
 /// Brings the remembered stack up to date, from where the comparison stopped.
 #[inline(never)]
-pub fn update<const POINTER: bool>(
-    region: &Region,
-    slot: &ThreadSlot,
-    frames: &mut Frames,
-    meeting: Meeting,
-) {
-    let fields = Fields::<POINTER>::new(&region.offsets);
+pub fn update<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, meeting: Meeting) {
+    let fields = Fields::<FORM>::new(&region.offsets);
     let depth = slot.depth.get() as usize;
     if meeting.left != depth || slot.truncated.get() != 0 || fields.is_finalizing() {
-        return rewalk::update::<POINTER>(region, slot, frames, meeting);
+        return rewalk::update(region, slot, frames, meeting);
     }
     let leaf = meeting.link;
     let Some((kept, new)) = find(&fields, frames, depth, leaf) else {
-        return rewalk::update::<POINTER>(region, slot, frames, meeting);
+        return rewalk::update(region, slot, frames, meeting);
     };
-    let addr = frames.place(kept).addr;
+    let addr = frames.addr(kept);
     // SAFETY: the leaf, or linked from a frame above it.
     let (ip, link) = unsafe { (fields.ip(addr), fields.previous(addr)) };
-    let rest = fields.compare(frames.0, kept, link, 0);
-    if rest.left > 0 || rest.link != 0 || kept + new >= CAPACITY {
-        return rewalk::update::<POINTER>(region, slot, frames, meeting);
+    if fields.compare(frames.0, kept, link).is_err() || kept + new >= CAPACITY {
+        return rewalk::update(region, slot, frames, meeting);
     }
-    let place = frames.place_mut(kept);
-    let same = if place.ip == ip { kept + 1 } else { kept };
-    place.ip = ip;
+    let own = frames.link_mut(kept);
+    let same = if own.ip == ip { kept + 1 } else { kept };
+    own.ip = ip;
     slot.sent.set(slot.sent.get().min(same as u32));
     slot.is_sent.set(0);
     slot.depth.set(kept as u32 + 1);
     if new > 0 {
-        push(region, slot, frames, fields, leaf, new);
+        push::<FORM>(region, slot, frames, leaf, new);
     }
 }
 
 /// The topmost remembered frame that is still there, and how many are above it now.
 #[inline(always)]
-fn find<const POINTER: bool>(
-    fields: &Fields<POINTER>,
+fn find<const FORM: u8>(
+    fields: &Fields<FORM>,
     frames: &Frames,
     depth: usize,
     leaf: u64,
 ) -> Option<(usize, usize)> {
-    let ([second, first, top], names) = chunk_below::<DOWN>(frames.0, depth)?;
+    let links: &[_; DOWN] = frames.0.links.get(depth.checked_sub(DOWN)? + 1..)?.first_chunk()?;
+    let names: &[_; DOWN] = frames.0.names.get(depth - DOWN..)?.first_chunk()?;
     let mut frame = leaf;
     for new in 0..=FEW {
         if !is_plausible(frame) {
             return None;
         }
-        let known = match frame {
-            _ if frame == top.addr => Some(2),
-            _ if frame == first.addr => Some(1),
-            _ if frame == second.addr => Some(0),
-            _ => None,
-        };
+        let known = links.iter().rposition(|above| above.below == frame);
         // SAFETY: the leaf, or linked from a frame above it.
         if let Some(known) = known
             && unsafe { fields.code(frame) } == names[known].code
@@ -88,21 +78,15 @@ fn find<const POINTER: bool>(
 
 /// Remembers `new` frames above the others, of which `leaf` is the last.
 #[inline(always)]
-fn push<const POINTER: bool>(
-    region: &Region,
-    slot: &ThreadSlot,
-    frames: &mut Frames,
-    fields: Fields<POINTER>,
-    leaf: u64,
-    new: usize,
-) {
+fn push<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64, new: usize) {
+    let fields = Fields::<FORM>::new(&region.offsets);
     let depth = slot.depth.get() as usize;
     let mut frame = leaf;
     for index in (depth..depth + new).rev() {
         // SAFETY: the leaf, or linked from a frame above it.
         let (read, below) = unsafe { (fields.read(frame), fields.previous(frame)) };
         let Some(read) = read else {
-            return rewalk::update::<POINTER>(region, slot, frames, Meeting { left: depth, link: leaf });
+            return rewalk::update(region, slot, frames, Meeting { left: depth, link: leaf });
         };
         frames.set(index, read);
         frame = below;

@@ -14,7 +14,7 @@
 //! Each round lowers `left` or `tail`, so it ends whatever memory holds.
 
 use crate::chunk;
-use crate::frame::{Fields, Meeting};
+use crate::frame::{Fields, Meeting, form};
 use crate::memory::is_plausible;
 use crate::walk::{CAPACITY, Frames};
 use core::sync::atomic::Ordering::Relaxed;
@@ -37,17 +37,21 @@ enum End {
 }
 
 /// Brings the remembered stack up to date, from where the comparison stopped.
+/// Where two words are adjacent they can be read apart: that is rare enough.
 #[inline(never)]
-pub fn update<const POINTER: bool>(
-    region: &Region,
-    slot: &ThreadSlot,
-    frames: &mut Frames,
-    meeting: Meeting,
-) {
-    let fields = Fields::<POINTER>::new(&region.offsets);
+pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames, meeting: Meeting) {
+    match form::of(&region.offsets) {
+        form::INDEX => update_as::<{ form::INDEX }>(region, slot, frames, meeting),
+        _ => update_as::<{ form::APART }>(region, slot, frames, meeting),
+    }
+}
+
+#[inline(always)]
+fn update_as<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, meeting: Meeting) {
+    let fields = Fields::<FORM>::new(&region.offsets);
     let depth = slot.depth.get() as usize;
     let mut walk = Rewalk { fields, frames, kept: depth, tail: CAPACITY, renamed: depth, same: depth };
-    let end = walk.run(meeting, slot.below.get());
+    let end = walk.run(meeting);
     let losses = &chunk::header(region).losses;
     let below = match end {
         End::Whole => 0,
@@ -66,14 +70,14 @@ pub fn update<const POINTER: bool>(
     let same = if slot.truncated.get() == truncated { same } else { 0 };
     slot.truncated.set(truncated);
     // Without a frame there is nothing to tell that what is below is as it was.
-    slot.below.set(if depth > 0 { below } else { 0 });
+    frames.link_mut(0).below = if depth > 0 { below } else { 0 };
     slot.sent.set(slot.sent.get().min(same));
     slot.is_sent.set(0);
     slot.depth.set(depth as u32);
 }
 
-struct Rewalk<'a, const POINTER: bool> {
-    fields: Fields<POINTER>,
+struct Rewalk<'a, const FORM: u8> {
+    fields: Fields<FORM>,
     frames: &'a mut Frames,
     /// Remembered frames that count.
     kept: usize,
@@ -85,9 +89,11 @@ struct Rewalk<'a, const POINTER: bool> {
     same: usize,
 }
 
-impl<const POINTER: bool> Rewalk<'_, POINTER> {
+impl<const FORM: u8> Rewalk<'_, FORM> {
     #[inline(always)]
-    fn run(&mut self, mut meeting: Meeting, below: u64) -> End {
+    fn run(&mut self, mut meeting: Meeting) -> End {
+        let below = self.frames.link(0).below;
+        let whole = Meeting { left: 0, link: below };
         loop {
             let Meeting { left, link } = meeting;
             if left == 0 && link == below && self.kept > 0 {
@@ -98,11 +104,11 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
                     return End::TooDeep(below);
                 }
             }
-            let is_met = left > 0 && self.frames.place(left - 1).addr == link;
+            let is_met = left > 0 && self.frames.addr(left - 1) == link;
             let next = match is_met {
                 true => self
                     .reread(left - 1)
-                    .map(|link| self.fields.compare(self.frames.0, left - 1, link, below)),
+                    .map(|link| self.fields.compare(self.frames.0, left - 1, link).err().unwrap_or(whole)),
                 false => self.collect(left, link).map(|link| Meeting { left: self.kept, link }),
             };
             meeting = match next {
@@ -120,7 +126,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
     /// Returns the one below.
     #[inline(always)]
     fn reread(&mut self, index: usize) -> Result<u64, End> {
-        let addr = self.frames.place(index).addr;
+        let addr = self.frames.addr(index);
         if self.fields.is_finalizing() {
             return Err(End::Unreadable(addr));
         }
@@ -130,9 +136,9 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
             if code != self.frames.name(index).code {
                 (self.renamed, self.same) = (self.renamed.min(index), self.same.min(index));
                 self.frames.set(index, self.fields.read(addr).ok_or(End::Unreadable(addr))?);
-            } else if ip != self.frames.place(index).ip {
+            } else if ip != self.frames.link(index).ip {
                 self.same = self.same.min(index);
-                self.frames.place_mut(index).ip = ip;
+                self.frames.link_mut(index).ip = ip;
             }
             Ok(self.fields.previous(addr))
         }
@@ -166,7 +172,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
     /// Whether `frame` is the topmost remembered one.
     #[inline(always)]
     fn is_next(&self, frame: u64) -> bool {
-        self.kept > 0 && self.frames.place(self.kept - 1).addr == frame
+        self.kept > 0 && self.frames.addr(self.kept - 1) == frame
     }
 
     /// Looks for a frame among the remembered ones: not far down, but further with each
@@ -174,7 +180,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
     #[inline(always)]
     fn search(&mut self, frame: u64) -> bool {
         let lowest = self.kept.saturating_sub(SEARCH * (CAPACITY + 1 - self.tail));
-        let found = (lowest..self.kept).rev().find(|&index| self.frames.place(index).addr == frame);
+        let found = (lowest..self.kept).rev().find(|&index| self.frames.addr(index) == frame);
         if let Some(index) = found {
             self.kept = index + 1;
         }
@@ -190,7 +196,7 @@ impl<const POINTER: bool> Rewalk<'_, POINTER> {
         if self.tail == 0 {
             // Room for the next frames, or each would mean a walk like this one.
             self.tail = CAPACITY / 2;
-            return Err(End::TooDeep(self.frames.place(self.tail - 1).addr));
+            return Err(End::TooDeep(self.frames.addr(self.tail - 1)));
         }
         // SAFETY: as in `collect`.
         let frame = unsafe { self.fields.read(addr) }.ok_or(End::Unreadable(addr))?;

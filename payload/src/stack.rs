@@ -41,6 +41,9 @@ pub struct Top {
 }
 
 impl Top {
+    /// The most bytes that it takes, with an event behind it.
+    pub const ROOM: u32 = HEAD + FRAME_MAX as u32;
+
     /// `None` if it is not shown, or the chunk has no room for it and an event.
     #[inline(always)]
     pub fn of(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Option<Top> {
@@ -49,8 +52,7 @@ impl Top {
         let id = frames.name(index).id;
         let is_shown = id != 0 && id != HIDDEN;
         let offset = instruction_offset(region, frames, index);
-        let need = HEAD + FRAME_MAX as u32;
-        (is_shown && chunk::has_room(region, slot, need)).then_some(Top { id, offset, depth })
+        (is_shown && chunk::has_room(region, slot, Top::ROOM)).then_some(Top { id, offset, depth })
     }
 
     /// Takes it off and puts it on again.
@@ -84,14 +86,15 @@ pub fn send(
     }
     let kept = frames.visible(from);
     let pushes = frames.visible(depth) - kept;
-    if !chunk::has_room(region, slot, HEAD + pushes * FRAME_MAX as u32) {
+    let need = HEAD + pushes * FRAME_MAX as u32;
+    if !chunk::has_room(region, slot, need) {
         return send_any(region, slot, frames, is_current);
     }
     if !is_current() {
         return Some(false);
     }
     let pops = slot.wire_depth.get().saturating_sub(kept);
-    chunk::append(region, slot, |encoder| {
+    chunk::append(region, slot, need, |encoder| {
         encoder.stack(pops, pushes);
         put_frames(region, frames, from..depth, encoder);
     });
@@ -122,7 +125,9 @@ fn send_any(
         return Some(false);
     }
     if difference.pops > 0 || difference.pushes() > 0 {
-        chunk::append(region, slot, |encoder| difference.write(region, slot, frames, encoder));
+        chunk::append(region, slot, difference.bytes(), |encoder| {
+            difference.write(region, slot, frames, encoder)
+        });
     }
     difference.remember(slot);
     Some(true)
@@ -259,7 +264,7 @@ const HEAD: u32 = (STACK_MAX + EVENT_MAX) as u32;
 /// Bytes from the first instruction; -1 before it.
 #[inline(always)]
 fn instruction_offset(region: &Region, frames: &Frames, index: usize) -> i32 {
-    let (ip, code) = (frames.place(index).ip, frames.name(index).code);
+    let (ip, code) = (frames.link(index).ip, frames.name(index).code);
     let offset = match region.offsets.frame_ip_form {
         ip_form::POINTER => {
             ip.wrapping_sub(code.wrapping_add(u64::from(region.offsets.code_instructions))) as i64

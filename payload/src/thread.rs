@@ -84,7 +84,7 @@ pub fn leave_all(region: &Region) {
             continue;
         }
         chunk::close(slot);
-        walk::forget(slot);
+        walk::forget(region, slot);
         slot.turn.set(slot.turn.get().wrapping_add(1));
         slot.owner.store(0, Relaxed);
         slot.thread_pointer.store(0, Relaxed);
@@ -102,7 +102,7 @@ fn begin(region: &Region, slot: &'static ThreadSlot, previous: u32) -> &'static 
         counter.set(0);
     }
     chunk::close(slot);
-    walk::forget(slot);
+    walk::forget(region, slot);
     slot
 }
 

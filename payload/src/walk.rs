@@ -11,13 +11,12 @@
 //! Mostly nothing changed, and [`Fields::compare`] finds that out, or the frame on top is at
 //! another instruction. What else differs is for [`near`].
 
-use crate::frame::{Fields, is_finalizing};
+use crate::frame::{Fields, Frame, form, is_finalizing};
 use crate::memory::load;
 use crate::{chunk, codes, near, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use prof_shared::region::{
-    ABSENT, FRAME_COUNT, FrameCache, HIDDEN, NOWHERE, Name, Place, PyOffsets, Region, SLOTS, Shape,
-    ThreadSlot, ip_form,
+    ABSENT, FRAME_COUNT, FrameCache, HIDDEN, Link, NOWHERE, Name, PyOffsets, Region, SLOTS, Shape, ThreadSlot,
 };
 
 /// Frames remembered at most.
@@ -39,10 +38,16 @@ impl Frames {
         Frames(unsafe { &mut *((base + own) as *mut FrameCache) })
     }
 
-    /// Where frame `index` is.
+    /// Where frame `index` lies.
     #[inline(always)]
-    pub fn place(&self, index: usize) -> &Place {
-        &self.0.places[index % CAPACITY]
+    pub fn addr(&self, index: usize) -> u64 {
+        self.0.links[index % CAPACITY + 1].below
+    }
+
+    /// What frame `index` held.
+    #[inline(always)]
+    pub fn link(&self, index: usize) -> &Link {
+        &self.0.links[index % CAPACITY]
     }
 
     /// What frame `index` executes.
@@ -52,8 +57,8 @@ impl Frames {
     }
 
     #[inline(always)]
-    pub fn place_mut(&mut self, index: usize) -> &mut Place {
-        &mut self.0.places[index % CAPACITY]
+    pub fn link_mut(&mut self, index: usize) -> &mut Link {
+        &mut self.0.links[index % CAPACITY]
     }
 
     #[inline(always)]
@@ -63,15 +68,16 @@ impl Frames {
 
     /// Remembers a frame at `index`.
     #[inline(always)]
-    pub fn set(&mut self, index: usize, (place, name): (Place, Name)) {
-        *self.place_mut(index) = place;
-        *self.name_mut(index) = name;
+    pub fn set(&mut self, index: usize, frame: Frame) {
+        self.0.links[index % CAPACITY + 1].below = frame.addr;
+        self.link_mut(index).ip = frame.ip;
+        *self.name_mut(index) = frame.name;
     }
 
     /// The frame at `from` also at `to`.
     #[inline(always)]
     pub fn copy(&mut self, from: usize, to: usize) {
-        self.set(to, (*self.place(from), *self.name(from)));
+        self.set(to, Frame { addr: self.addr(from), ip: self.link(from).ip, name: *self.name(from) });
     }
 
     /// Visible frames among the first `count`.
@@ -95,29 +101,30 @@ pub fn update(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> bool {
         forget_dead_codes(region, slot, frames);
         slot.epoch.set(epoch);
     }
-    match region.offsets.frame_ip_form {
-        ip_form::POINTER => update_as::<true>(region, slot, frames, leaf),
-        _ => update_as::<false>(region, slot, frames, leaf),
+    match form::of(&region.offsets) {
+        form::ADJACENT => update_as::<{ form::ADJACENT }>(region, slot, frames, leaf),
+        form::APART => update_as::<{ form::APART }>(region, slot, frames, leaf),
+        _ => update_by_index(region, slot, frames, leaf),
     }
 }
 
+/// Once for all callers: these are old interpreters.
+#[inline(never)]
+fn update_by_index(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64) -> bool {
+    update_as::<{ form::INDEX }>(region, slot, frames, leaf)
+}
+
 #[inline(always)]
-fn update_as<const POINTER: bool>(
-    region: &Region,
-    slot: &ThreadSlot,
-    frames: &mut Frames,
-    leaf: u64,
-) -> bool {
-    let fields = Fields::<POINTER>::new(&region.offsets);
+fn update_as<const FORM: u8>(region: &Region, slot: &ThreadSlot, frames: &mut Frames, leaf: u64) -> bool {
+    let fields = Fields::<FORM>::new(&region.offsets);
     let has_moved = move_on(&fields, frames, slot.depth.get() as usize, leaf);
     let is_only_move = has_moved && slot.is_sent.get() != 0;
     if has_moved {
         slot.sent.set(slot.sent.get().min(slot.depth.get() - 1));
         slot.is_sent.set(0);
     }
-    let meeting = fields.compare(frames.0, slot.depth.get() as usize, leaf, slot.below.get());
-    if meeting.left > 0 || meeting.link != slot.below.get() {
-        near::update::<POINTER>(region, slot, frames, meeting);
+    if let Err(meeting) = fields.compare(frames.0, slot.depth.get() as usize, leaf) {
+        near::update::<FORM>(region, slot, frames, meeting);
         return false;
     }
     if slot.truncated.get() != 0 {
@@ -129,25 +136,17 @@ fn update_as<const POINTER: bool>(
 /// Brings the frame on top up to date if it is the same one, elsewhere in its code, as it
 /// mostly is. Whether it was elsewhere.
 #[inline(always)]
-fn move_on<const POINTER: bool>(
-    fields: &Fields<POINTER>,
-    frames: &mut Frames,
-    depth: usize,
-    leaf: u64,
-) -> bool {
+fn move_on<const FORM: u8>(fields: &Fields<FORM>, frames: &mut Frames, depth: usize, leaf: u64) -> bool {
     let top = depth.wrapping_sub(1);
-    let (Some(place), Some(name)) = (frames.0.places.get_mut(top), frames.0.names.get(top)) else {
-        return false;
-    };
-    if place.addr != leaf || fields.is_finalizing() {
+    if depth == 0 || frames.addr(top) != leaf || fields.is_finalizing() {
         return false;
     }
     // SAFETY: the thread state links to it.
     let (ip, code) = unsafe { (fields.ip(leaf), fields.code(leaf)) };
-    if ip == place.ip || code != name.code {
+    if ip == frames.link(top).ip || code != frames.name(top).code {
         return false;
     }
-    place.ip = ip;
+    frames.link_mut(top).ip = ip;
     true
 }
 
@@ -180,11 +179,11 @@ fn leaf(offsets: &PyOffsets) -> u64 {
 
 /// The thread remembers nothing.
 #[cold]
-pub fn forget(slot: &ThreadSlot) {
+pub fn forget(region: &Region, slot: &ThreadSlot) {
     for number in [&slot.depth, &slot.truncated, &slot.is_sent, &slot.sent] {
         number.set(0);
     }
-    slot.below.set(0);
+    Frames::of(region, slot).link_mut(0).below = 0;
 }
 
 /// After the death of a code object: an id is no longer that of its address, and
@@ -196,7 +195,7 @@ fn forget_dead_codes(region: &Region, slot: &ThreadSlot, frames: &mut Frames) {
         let name = frames.name_mut(index as usize);
         if name.id != HIDDEN && (name.id == 0 || codes::lookup(region, name.code) != name.id) {
             name.id = 0;
-            frames.place_mut(index as usize).ip = NOWHERE;
+            frames.link_mut(index as usize).ip = NOWHERE;
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Backtrace {
     /// The pc of each frame: the first as it is, the others where calls return to
     /// (or, behind a signal frame, where the thread was interrupted).
     pub pcs: Vec<u64>,
+    /// Where each signal frame on the way has its `ucontext`.
+    pub contexts: Vec<u64>,
     /// How the walk ended.
     pub end: End,
 }
@@ -71,7 +73,7 @@ impl<D: AsRef<[u8]>> Unwinder<D> {
     /// Walks at most `limit` frames outwards from `regs`; `read` gives words of
     /// the stack.
     pub fn unwind(&mut self, regs: Regs, limit: usize, read: impl FnMut(u64) -> Option<u64>) -> Backtrace {
-        let mut pcs = Vec::new();
+        let (mut pcs, mut contexts) = (Vec::new(), Vec::new());
         let end = walk(
             regs,
             limit,
@@ -79,9 +81,10 @@ impl<D: AsRef<[u8]>> Unwinder<D> {
             read,
             |frame| {
                 pcs.push(frame.regs.pc);
+                contexts.extend(frame.context());
                 true
             },
         );
-        Backtrace { pcs, end }
+        Backtrace { pcs, contexts, end }
     }
 }

@@ -19,18 +19,27 @@ const RED_ZONE: u64 = 128;
 /// How long one thread is waited for when it shall stop.
 const STOP_DEADLINE: Duration = Duration::from_millis(200);
 
+/// Code that is to be unmapped.
+pub struct Doomed {
+    /// All of it.
+    pub code: Vec<Range<u64>>,
+    /// That of it which pointers to functions lead to. Nobody else has the address of
+    /// anything in it, but for what it returns to.
+    pub thunks: Range<u64>,
+}
+
 /// The look at every thread of a process. Nobody enters the code any more, so a thread
 /// that was seen outside once stays outside.
 pub struct Census<'a> {
     ground: &'a Ground,
-    code: &'a [Range<u64>],
+    doomed: &'a Doomed,
     outside: HashSet<Tid>,
 }
 
 impl<'a> Census<'a> {
     /// Nobody was looked at yet.
-    pub fn new(ground: &'a Ground, code: &'a [Range<u64>]) -> Census<'a> {
-        Census { ground, code, outside: HashSet::new() }
+    pub fn new(ground: &'a Ground, doomed: &'a Doomed) -> Census<'a> {
+        Census { ground, doomed, outside: HashSet::new() }
     }
 
     /// A thread that may be in the code, if there is one. Those of `claiming` say that they
@@ -51,7 +60,8 @@ impl<'a> Census<'a> {
                 continue;
             }
             let walk = if claiming.contains(&tid) { Walk::Always } else { Walk::IfNeeded };
-            let is_seen_outside = walk == Walk::IfNeeded && is_outside(self.ground, &maps, tid, self.code);
+            let is_seen_outside =
+                walk == Walk::IfNeeded && is_outside(self.ground, &maps, tid, &self.doomed.code);
             if is_seen_outside || self.is_found_outside(judge, tid, walk, patience) {
                 self.outside.insert(tid);
             } else {
@@ -65,7 +75,7 @@ impl<'a> Census<'a> {
     fn is_found_outside(&self, judge: &mut Judge, tid: Tid, walk: Walk, patience: Patience) -> bool {
         let looked = Tracer::run(|tracer| -> Result<bool, TraceError> {
             let stopped = Seized::new(tracer, tid)?.stop(STOP_DEADLINE)?;
-            Ok(judge.is_outside(&stopped, self.code, walk, patience))
+            Ok(judge.is_outside(&stopped, self.doomed, walk, patience))
         });
         matches!(looked, Ok(true) | Err(TraceError::Gone(_)))
     }

@@ -2,7 +2,7 @@
 //! point.
 
 use super::ground::refused;
-use super::look::{Stacks, holds, words};
+use super::look::{Doomed, Stacks, holds, words};
 use super::{Error, Ground};
 use crate::native::Unwinder;
 use prof_injector::call::{CallError, Caller, Unsuitable};
@@ -11,7 +11,7 @@ use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{Forbidden, Look, Verdict};
 use prof_injector::tracee::{Fitness, Stopped, choose};
 use prof_shared::region::Step;
-use prof_shared::row::{End, Regs};
+use prof_shared::row::{End, Regs, saved_words};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -155,12 +155,12 @@ impl<'g> Judge<'g> {
     pub fn is_outside(
         &mut self,
         stopped: &Stopped,
-        code: &[Range<u64>],
+        Doomed { code, thunks }: &Doomed,
         walk: Walk,
         patience: Patience,
     ) -> bool {
         let Ok(registers) = stopped.registers() else { return false };
-        if about_to_enter(&registers, code) || !self.is_time(&registers, patience) {
+        if about_to_enter(&registers, code, thunks) || !self.is_time(&registers, patience) {
             return false;
         }
         let memory = self.ground.process.memory();
@@ -172,7 +172,10 @@ impl<'g> Judge<'g> {
         let mut stacks = Stacks::new(memory, &self.maps, stack);
         let regs = Regs { pc: registers.rip, sp: registers.rsp, bp: registers.rbp, bx: registers.rbx };
         let walked = self.unwinder.unwind(regs, FRAME_LIMIT, |addr| stacks.word(addr));
-        walked.end == End::Complete && !walked.pcs.iter().any(|&pc| holds(code, pc))
+        let mut interrupted = walked.contexts.iter().flat_map(|&context| saved_words(context));
+        walked.end == End::Complete
+            && !walked.pcs.iter().any(|&pc| holds(code, pc))
+            && interrupted.all(|at| stacks.word(at).is_some_and(|word| !thunks.contains(&word)))
     }
 
     /// Whether the stack may be judged now: it is short, or there is no more patience.
@@ -201,17 +204,15 @@ fn stack_end(maps: &Maps, registers: &libc::user_regs_struct) -> Option<u64> {
     Some(if (sp..end).contains(&descriptor) { descriptor } else { end })
 }
 
-/// Whether the next instruction is in `code`, or may call it by a register: a
-/// function pointer (`tp_dealloc`) is loaded before it is called. Nobody makes a
-/// system call in between, so the registers of a thread in one are only stale: they
-/// stay as they are for as long as it waits.
-fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>]) -> bool {
+/// Whether the next instruction is in `code`, or may call one of the `thunks` by a
+/// register: a function pointer (`tp_dealloc`) is loaded before it is called. Nobody
+/// makes a system call in between, so the registers of a thread in one are only stale:
+/// they stay as they are for as long as it waits. What else of the code a register may
+/// hold, our own code has left there.
+fn about_to_enter(registers: &libc::user_regs_struct, code: &[Range<u64>], thunks: &Range<u64>) -> bool {
     let is_in_syscall = (registers.orig_rax as i64) >= 0;
-    if is_in_syscall {
-        return holds(code, registers.rip);
-    }
     let r = registers;
-    let scratch = [r.rip, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
+    let scratch = [r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11];
     let kept = [r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15];
-    scratch.iter().chain(&kept).any(|&word| holds(code, word))
+    holds(code, r.rip) || !is_in_syscall && scratch.iter().chain(&kept).any(|word| thunks.contains(word))
 }

@@ -13,7 +13,7 @@ use super::arm;
 use super::ground::{self, refused};
 use super::install::{PAYLOAD_NAME, RING_NAME, SLOT_COUNTS, call, check, syscall};
 use super::lock::{Lock, in_use};
-use super::look::Census;
+use super::look::{Census, Doomed};
 use super::pointers::Copies;
 use super::register::{Register, field};
 use super::safe::{Judge, Patience};
@@ -198,11 +198,13 @@ impl Work<'_> {
         if barrier::global().is_err() {
             arm::stop_everybody_once(self.ground)?;
         }
+        let thunks = self.region.at(STUB)..self.region.at(PROGRAM);
         let mut code = islands.to_vec();
-        code.extend([library(&self.register())?, self.region.at(STUB)..self.region.at(PROGRAM)]);
+        code.extend([library(&self.register())?, thunks.clone()]);
         code.retain(|range| !range.is_empty());
+        let doomed = Doomed { code, thunks };
         let start = Instant::now();
-        let mut census = Census::new(self.ground, &code);
+        let mut census = Census::new(self.ground, &doomed);
         loop {
             let busy = self.busy_threads()?;
             let is_time = busy.is_empty() || start.elapsed() >= DOUBT;
@@ -213,7 +215,7 @@ impl Work<'_> {
             let Some(inside) = inside else { return Ok(()) };
             if start.elapsed() > LEAVE_DEADLINE {
                 let tid = inside.0;
-                let bytes = code.iter().map(|range| range.end - range.start).sum();
+                let bytes = doomed.code.iter().map(|range| range.end - range.start).sum();
                 return Err(Error::StillInside { tid, bytes });
             }
             std::thread::sleep(REST);

@@ -149,3 +149,27 @@ fn a_thread_inside_keeps_everything_in_place() {
     before.same_text_as(&Snapshot::of(&target));
     target.finish();
 }
+
+/// A pointer to one of our functions that a thread has loaded, and not called yet, shows in
+/// its registers only, or in those that a signal handler returns to.
+#[test]
+fn a_loaded_function_pointer_keeps_everything_in_place() {
+    for is_caught in [false, true] {
+        let mut target = target("loaded.py").ready();
+        let before = Snapshot::of(&target);
+        let recording = attach(&target);
+        assert_eq!(target.ask("load"), "0");
+        recording.kill();
+        if is_caught {
+            assert_eq!(target.ask("catch"), "True");
+        }
+        prof(&["detach", &target.pid()]).run().refuses(FAILURE, &["thread"]).hints("prof detach");
+        if is_caught {
+            assert_eq!(target.ask("release"), "0");
+        }
+        assert_eq!(target.ask("drop"), "0");
+        prof(&["detach", &target.pid()]).run().success();
+        before.same_text_as(&Snapshot::of(&target));
+        target.finish();
+    }
+}

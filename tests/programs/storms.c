@@ -265,10 +265,13 @@ static void *allocate_on(void *argument) {
     return argument;
 }
 
-int start_catchable(void) {
+static int start_catcher(void) {
     struct sigaction action = {.sa_sigaction = stay, .sa_flags = SA_SIGINFO | SA_RESTART};
-    if (pipe(hold) || sigaction(SIGUSR1, &action, NULL)) return -1;
-    return pthread_create(&catchable, NULL, allocate_on, NULL);
+    return pipe(hold) || sigaction(SIGUSR1, &action, NULL);
+}
+
+int start_catchable(void) {
+    return start_catcher() || pthread_create(&catchable, NULL, allocate_on, NULL) ? -1 : 0;
 }
 
 /* Holds it in a handler; where it was. */
@@ -287,6 +290,31 @@ int release_thread(void) {
 int stop_catchable(void) {
     is_over = 1;
     return pthread_join(catchable, NULL);
+}
+
+/* ---- a thread that has loaded a function pointer ---- */
+
+static _Atomic int is_loaded;
+
+/* Keeps what `slot` held in rax, which never reaches memory. */
+static void *keep_loaded(void *slot) {
+    __asm__ volatile("mov (%2), %%rax\n\t"
+                     "movl $1, %0\n"
+                     "1: pause\n\t"
+                     "cmpl $0, %1\n\t"
+                     "je 1b\n\t"
+                     "xor %%eax, %%eax"
+                     : "=m"(is_loaded)
+                     : "m"(is_over), "r"(slot)
+                     : "rax", "memory");
+    return NULL;
+}
+
+/* For `stop_catchable`, like the other. */
+int start_loaded(void *slot) {
+    if (start_catcher() || pthread_create(&catchable, NULL, keep_loaded, slot)) return -1;
+    while (!is_loaded) sched_yield();
+    return 0;
 }
 
 /* ---- contexts ---- */

@@ -366,7 +366,7 @@ impl<'a> Encoder<'a> {
     /// What `put` writes to so many bytes, of which it returns the number.
     #[inline(always)]
     fn fixed<const N: usize>(&mut self, put: impl FnOnce(&mut [u8; N]) -> usize) {
-        let room = self.out.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
+        let room = self.out.get_mut(self.len..self.len.wrapping_add(N)).and_then(<[u8]>::first_chunk_mut);
         self.len += room.map_or(N, put);
     }
 

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 7;
+pub const LAYOUT: u32 = 8;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -347,8 +347,6 @@ pub struct ThreadSlot {
     pub entry_sp: Cell<u64>,
     /// Earliest tick of the event at hand.
     pub began: Cell<u64>,
-    /// The frame below the remembered ones, where those were cut; 0 if there is none.
-    pub below: Cell<u64>,
     /// Raised by every outermost hook; tells one that was overtaken.
     pub turn: Cell<u32>,
     /// The code epoch that the frames belong to.
@@ -361,6 +359,10 @@ pub struct ThreadSlot {
     pub is_sent: Cell<u32>,
     /// Index of the open chunk; [`ABSENT`] if none.
     pub chunk: Cell<u32>,
+    /// Of the remembered frames, root side, the decoder has.
+    pub sent: Cell<u32>,
+    /// Serial number of the thread.
+    pub serial: Cell<u32>,
     /// Address of its first byte; 0 if none.
     pub data: Cell<u64>,
     /// Bytes written to it.
@@ -370,14 +372,10 @@ pub struct ThreadSlot {
     pub limit: Cell<u32>,
     /// Delta state of the open chunk.
     pub delta: Cell<crate::record::Delta>,
-    /// Of the remembered frames, root side, the decoder has.
-    pub sent: Cell<u32>,
     /// Frames the decoder has.
     pub wire_depth: Cell<u32>,
     /// 1 if the frames on the wire were cut at the root.
     pub wire_truncated: Cell<u32>,
-    /// Serial number of the thread.
-    pub serial: Cell<u32>,
     /// Chunks begun.
     pub chunks: Cell<u32>,
     /// Allocations lost and not yet reported in the stream.
@@ -400,20 +398,20 @@ pub mod inside {
 
 /// A thread's Python frames as they were at its previous event, root side first:
 /// what every event compares apart from what few ask for.
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct FrameCache {
-    /// Where each frame was and was at.
-    pub places: [Place; FRAME_COUNT as usize],
+    /// What each frame held. The one behind the last tells where that lies.
+    pub links: [Link; FRAME_COUNT as usize + 1],
     /// What each executed.
     pub names: [Name; FRAME_COUNT as usize],
 }
 
-/// Where a frame lies and where it executes.
-#[repr(C)]
+/// What a frame held that changes: the two words that an event compares, in one piece.
+#[repr(C, align(16))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The frame's address.
-    pub addr: u64,
+pub struct Link {
+    /// Address of the frame below; of the first frame, where those below were cut, else 0.
+    pub below: u64,
     /// Its raw instruction field; [`NOWHERE`] if it has to be read anew.
     pub ip: u64,
 }
@@ -490,7 +488,7 @@ const _: () = assert!(size_of::<Region>() as u64 <= STUB - HEADER);
 const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
 const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(size_of::<ThreadSlot>() == 128);
-const _: () = assert!(size_of::<FrameCache>() == 128 << 10);
+const _: () = assert!(size_of::<FrameCache>() == (128 << 10) + 64);
 const _: () = assert!(core::mem::offset_of!(ThreadSlot, data) == 64);
 
 #[cfg(test)]

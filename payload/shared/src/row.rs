@@ -155,10 +155,19 @@ pub fn exec(row: &Row, regs: &Regs, mut read: impl FnMut(u64) -> Option<u64>) ->
     Ok(Next { regs: Regs { pc, sp: cfa, bp, bx }, is_interrupted: false })
 }
 
+/// Where the registers begin in a `ucontext`, and how many are general.
+const GREGS: u64 = 40;
+const GREG_COUNT: u64 = 16;
+
+/// Where a `ucontext` keeps the general registers.
+pub fn saved_words(context: u64) -> impl Iterator<Item = u64> {
+    (0..GREG_COUNT).map(move |index| context.wrapping_add(GREGS + 8 * index))
+}
+
 /// The interrupted registers, at their places in `struct ucontext` (Linux,
 /// arch/x86/include/uapi/asm/sigcontext.h; glibc's `gregs` begin at 40).
 fn exec_signal(regs: &Regs, mut word: impl FnMut(u64) -> Result<u64, Stop>) -> Result<Next, Stop> {
-    let mut greg = |index: u64| word(regs.sp.wrapping_add(40 + 8 * index));
+    let mut greg = |index: u64| word(regs.sp.wrapping_add(GREGS + 8 * index));
     let interrupted = Regs { bp: greg(10)?, bx: greg(11)?, sp: greg(15)?, pc: greg(16)? };
     Ok(Next { regs: interrupted, is_interrupted: true })
 }
@@ -172,6 +181,13 @@ pub struct WalkFrame {
     pub is_interrupted: bool,
     /// Its row, if there is one.
     pub row: Option<Row>,
+}
+
+impl WalkFrame {
+    /// The address of its `ucontext`, if a signal handler returns to it.
+    pub fn context(&self) -> Option<u64> {
+        self.row.filter(|row| row.base == Base::SIGNAL).map(|_| self.regs.sp)
+    }
 }
 
 /// How a walk ended.

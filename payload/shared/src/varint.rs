@@ -11,7 +11,8 @@ pub fn encode(value: u64, out: &mut [u8]) -> usize {
     encode_at(value, out, 0)
 }
 
-/// The same at index `at` of `out`.
+/// The same at index `at` of `out`. Once for all: what is written often is no such number.
+#[inline(never)]
 pub fn encode_at(mut value: u64, out: &mut [u8], at: usize) -> usize {
     let mut len = 0;
     while value >= 0x80 {
