@@ -16,24 +16,28 @@ use prof_injector::process::map_file;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DEBUG: &str = "/usr/lib/debug";
 
 /// The files below a root directory: `/`, or `/proc/PID/root`.
 #[derive(Clone, Debug)]
 pub struct DebugFiles {
-    root: PathBuf,
+    /// None if it could not be opened.
+    root: Option<Arc<OwnedFd>>,
 }
 
 /// A file, and where it was found below the root.
 pub(super) type Found = (PathBuf, Image<'static>);
 
 impl DebugFiles {
-    /// Looks below `root`.
-    pub fn below(root: impl Into<PathBuf>) -> DebugFiles {
-        DebugFiles { root: root.into() }
+    /// Looks below `root`, which is opened now: it is the same one when its process is gone.
+    pub fn below(root: impl AsRef<Path>) -> DebugFiles {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        DebugFiles { root: openat(CWD, root.as_ref(), flags, Mode::empty()).ok().map(Arc::new) }
     }
 
     /// What was taken out of the module at `path`.
@@ -78,18 +82,17 @@ impl DebugFiles {
 
     /// Opens a regular file below the root.
     fn open(&self, path: PathBuf) -> Option<Found> {
-        let file = File::from(self.open_below(&path).ok()?);
+        let file = File::from(self.open_below(&path)?);
         file.metadata().ok().filter(|found| found.is_file())?;
         let image = Image::open(map_file(&file).ok()?).ok()?;
         Some((path, image))
     }
 
-    fn open_below(&self, path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    fn open_below(&self, path: &Path) -> Option<OwnedFd> {
         // A pipe must not hold us up.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let dir = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat(CWD, &self.root, dir, Mode::empty())?;
-        openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(self.root.as_ref()?, path, flags, Mode::empty(), resolve).ok()
     }
 }
 

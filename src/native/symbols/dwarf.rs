@@ -55,6 +55,10 @@ impl<'a> Lines<'a> {
     pub fn frames(&self, address: u64) -> Vec<Frame> {
         self.meter.mark();
         let mut found = Vec::new();
+        // `addr2line` asks for what reaches behind it, and there is no such number.
+        if address == u64::MAX {
+            return found;
+        }
         let mut result = self.context.find_frames(address);
         let frames = loop {
             match result {

@@ -27,6 +27,7 @@ use dwarf::Lines;
 use functions::{Function, Functions};
 use image::Image;
 use meter::Meter;
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -72,10 +73,10 @@ pub struct SymbolFiles<'m> {
 
 /// The functions and lines of one module.
 pub struct Symbols<'a> {
+    files: &'a SymbolFiles<'a>,
     functions: Functions<'a>,
-    lines: Option<Lines<'a>>,
-    has_dwarf: bool,
-    meter: &'a Meter,
+    /// Read when the first address is asked for.
+    lines: OnceCell<Option<Lines<'a>>>,
     time: Duration,
 }
 
@@ -99,18 +100,24 @@ impl<'m> SymbolFiles<'m> {
         let meter = Meter::new(bytes.saturating_mul(STEPS_PER_BYTE).saturating_add(FIRST_STEPS));
         Ok(SymbolFiles { module, stripped: stripped.map(|(_, image)| image), mini, shared, package, meter })
     }
+
+    /// The file that has the DWARF, if one has.
+    fn dwarf(&self) -> &Image<'m> {
+        self.stripped.as_ref().unwrap_or(&self.module)
+    }
+
+    fn lines(&self) -> Option<Lines<'_>> {
+        let dwarf = Some(self.dwarf()).filter(|dwarf| dwarf.has_dwarf())?;
+        Lines::new(dwarf, self.shared.as_ref(), self.package.as_ref(), &self.meter)
+    }
 }
 
 impl<'a> Symbols<'a> {
     /// Reads the symbol tables; DWARF is read as it is asked for.
-    pub fn new(files: &'a SymbolFiles<'_>) -> Symbols<'a> {
-        let dwarf = files.stripped.as_ref().unwrap_or(&files.module);
-        let has_dwarf = dwarf.has_dwarf();
-        let read = || Lines::new(dwarf, files.shared.as_ref(), files.package.as_ref(), &files.meter);
-        let lines = if has_dwarf { read() } else { None };
+    pub fn new(files: &'a SymbolFiles<'a>) -> Symbols<'a> {
         let others = files.stripped.iter().chain(&files.mini);
         let functions = Functions::new(&files.module, others);
-        Symbols { functions, lines, has_dwarf, meter: &files.meter, time: Duration::ZERO }
+        Symbols { files, functions, lines: OnceCell::new(), time: Duration::ZERO }
     }
 
     /// The functions at an address of the file (without load bias), innermost first: the
@@ -119,17 +126,14 @@ impl<'a> Symbols<'a> {
     /// For a return address ask for the byte before it, which is in the call. What returns
     /// may be the first byte of another function, or of another line.
     pub fn resolve(&mut self, address: u64) -> Vec<NativeFrame> {
-        let function = self.functions.at(address);
-        let found = match &self.lines {
-            Some(lines) if self.time < MOST_TIME => {
-                let begin = Instant::now();
-                let found = lines.frames(address);
-                self.time += begin.elapsed();
-                found
-            }
-            _ => Vec::new(),
-        };
-        frames(found, function)
+        let mut found = Vec::new();
+        if self.time < MOST_TIME {
+            let begin = Instant::now();
+            let lines = self.lines.get_or_init(|| self.files.lines());
+            found = lines.as_ref().map(|lines| lines.frames(address)).unwrap_or_default();
+            self.time += begin.elapsed();
+        }
+        frames(found, self.functions.at(address))
     }
 
     /// The places of a function and of the parts that a compiler made of it (`NAME.cold`,
@@ -147,7 +151,9 @@ impl<'a> Symbols<'a> {
     /// Whether there is DWARF that is not used, because it makes no sense or asks for more
     /// work than its size allows.
     pub fn is_incomplete(&self) -> bool {
-        self.has_dwarf && (self.lines.is_none() || self.meter.is_empty() || self.time >= MOST_TIME)
+        let makes_no_sense = self.lines.get().is_some_and(Option::is_none);
+        let asks_too_much = self.files.meter.is_empty() || self.time >= MOST_TIME;
+        self.files.dwarf().has_dwarf() && (makes_no_sense || asks_too_much)
     }
 }
 
