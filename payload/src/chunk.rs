@@ -7,10 +7,11 @@
 use crate::follow;
 use crate::machine;
 use crate::memory::load;
+use crate::sample;
 use crate::thread;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::compiler_fence;
-use prof_shared::record::{Encoder, LOST_MAX, ORIGIN_MAX};
+use prof_shared::record::{Encoder, LOST_MAX, ORIGIN_MAX, SAMPLING_MAX};
 use prof_shared::region::{ABSENT, GATE, HEADER, Region, ThreadSlot, wire};
 use prof_shared::ring::{self, ChunkHeader, Header};
 
@@ -41,7 +42,7 @@ fn chunk_header(region: &Region, index: u32) -> &'static ChunkHeader {
 
 /// The most bytes that one record can take.
 pub fn largest_record(region: &Region) -> u32 {
-    limit(region) - (ORIGIN_MAX + LOST_MAX) as u32
+    limit(region) - (ORIGIN_MAX + SAMPLING_MAX + LOST_MAX) as u32
 }
 
 /// What is behind this is kept for frees.
@@ -217,6 +218,10 @@ fn origin(region: &Region, slot: &ThreadSlot, tid: u32) {
         0 => encoder.origin(thread, tid, sequence, ticks),
         _ => encoder.origin_of_child(process, thread, tid, sequence, ticks),
     });
+    if sample::is_on(region) {
+        let interval = sample::interval(region, sample::of(region, slot));
+        append(region, slot, SAMPLING_MAX as u32, |encoder| encoder.sampling(interval));
+    }
 }
 
 fn report_losses(region: &Region, slot: &ThreadSlot) {

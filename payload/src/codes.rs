@@ -8,6 +8,7 @@
 
 use crate::chunk::{self, Purpose};
 use crate::memory::{self, is_plausible, load};
+use crate::thread;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use prof_shared::record::{CODE_BYTES_HEAD_MAX, CODE_MAX, CodeField, NAME_MAX};
 use prof_shared::region::{ABSENT, CODE_COUNT, CodeSlot, Entry, PROBES, Region, Shape, ThreadSlot};
@@ -215,8 +216,7 @@ fn home(code: u64) -> u64 {
 
 #[inline(always)]
 fn nth(region: &Region, index: u64) -> &'static CodeSlot {
-    let shape = Shape { slot_count: u64::from(region.slot_count), has_native: false };
-    let base = core::ptr::from_ref(region) as u64 - prof_shared::region::HEADER + shape.codes();
+    let base = thread::table(region, Shape::codes);
     // SAFETY: the region holds `CODE_COUNT` slots there, zeroed by the kernel.
     unsafe { &*(base as *const CodeSlot).add((index & (CODE_COUNT - 1)) as usize) }
 }

@@ -9,12 +9,13 @@
 use crate::chunk::{self, Purpose};
 use crate::follow;
 use crate::machine;
+use crate::sample;
 use crate::walk::{self, Frames};
 use crate::{stack, thread};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
 use prof_shared::kind::Kind;
-use prof_shared::record::{EVENT_MAX, Encoder};
+use prof_shared::record::{EVENT_MAX, Encoder, PASSED_MAX};
 use prof_shared::region::{ABSENT, Entry, Region, ThreadSlot, inside};
 
 /// So far below a hook are the calls that the hooked function itself makes.
@@ -121,9 +122,106 @@ impl Event {
         self.region.realloc_zero_frees != 0
     }
 
-    /// Records something that carries a Python stack; `first` is its earliest tick.
+    /// Whether `free` has nothing to record of the block at `addr`: it is no sample.
+    #[inline(always)]
+    pub fn is_no_sample<const SAMPLED: bool>(entry: &Entry, addr: u64) -> bool {
+        // SAFETY: as above; the table is part of the region.
+        SAMPLED && !sample::is_kept(unsafe { &*(entry.region as *const Region) }, addr)
+    }
+
+    /// Whether the new block at `addr` is to be recorded: all are, or it is a sample.
+    #[inline(always)]
+    pub fn takes<const SAMPLED: bool>(&self, addr: u64, size: u64) -> bool {
+        !SAMPLED || self.is_sample(size) && self.keep(addr)
+    }
+
+    #[inline(always)]
+    fn is_sample(&self, size: u64) -> bool {
+        let (region, slot) = (self.region, self.slot);
+        sample::draw(region, sample::of(region, slot), size, || self.leave_chunk())
+    }
+
+    /// The chunk says how far apart its samples are.
+    #[cold]
+    fn leave_chunk(&self) {
+        match self.is_current() {
+            true => forget(self.region, self.slot),
+            false => give_up(self.region, self.slot),
+        }
+    }
+
+    #[cold]
+    fn keep(&self, addr: u64) -> bool {
+        let has_room = sample::keep(self.region, addr);
+        if !has_room {
+            chunk::lose(self.region, self.slot, Purpose::Allocation);
+        }
+        has_room
+    }
+
+    /// Whether the end of the block at `addr` is to be recorded, as its beginning was. It
+    /// is told once.
+    #[inline(always)]
+    pub fn tells_end<const SAMPLED: bool>(&self, addr: u64) -> bool {
+        !SAMPLED || sample::forget(self.region, addr)
+    }
+
+    /// The block at `addr`, which [`Event::tells_end`] told of, goes on.
+    pub fn goes_on<const SAMPLED: bool>(&self, addr: u64) {
+        if SAMPLED {
+            self.keep(addr);
+        }
+    }
+
+    /// Records a new block; `first` is its earliest tick.
+    #[inline(always)]
+    pub fn allocated<const SAMPLED: bool>(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        if SAMPLED {
+            self.tell_passed(first);
+        }
+        self.record(kind, first, write);
+    }
+
+    /// Records the end of a block.
+    #[inline(always)]
+    pub fn freed<const SAMPLED: bool>(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        if SAMPLED {
+            self.tell_passed(first);
+        }
+        self.record_end(kind, first, write);
+    }
+
+    /// Records a new mapping. They are never sampled.
+    pub fn mapped(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        self.tell_passed(first);
+        self.record(kind, first, write);
+    }
+
+    /// Records the end of mappings.
+    pub fn unmapped(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+        self.tell_passed(first);
+        self.record_end(kind, first, write);
+    }
+
+    /// Tells how many allocations were no samples.
+    #[cold]
     #[inline(never)]
-    pub fn allocated(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+    fn tell_passed(&self, first: u64) {
+        let (region, slot) = (self.region, self.slot);
+        if !sample::is_on(region) {
+            return;
+        }
+        self.slot.began.set(first);
+        let sampler = sample::of(region, slot);
+        let need = PASSED_MAX as u32;
+        if sampler.passed.get() != 0 && chunk::reserve(region, slot, need, Purpose::Free).is_some() {
+            self.append(need, |encoder| encoder.passed(sampler.passed.take(), sampler.passed_bytes.take()));
+        }
+    }
+
+    /// Records something that carries a Python stack.
+    #[inline(never)]
+    fn record(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
         if self.stacked(kind, write).is_none() {
             chunk::lose(self.region, self.slot, Purpose::Allocation);
@@ -132,7 +230,7 @@ impl Event {
 
     /// Records something that carries none.
     #[inline(always)]
-    pub fn freed(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
+    fn record_end(&self, kind: Kind, first: u64, write: impl Fn(&mut Encoder)) {
         self.slot.began.set(first);
         if chunk::reserve(self.region, self.slot, EVENT_MAX as u32, Purpose::Free).is_none() {
             return chunk::lose(self.region, self.slot, Purpose::Free);

@@ -5,6 +5,9 @@
 //! returns exactly what that returned; errno is never touched. An allocation is
 //! stamped after the call and a free before it, so that on one coherent clock
 //! the free of a block precedes the next allocation at its address.
+//!
+//! Hooks of blocks are there twice: `sampled_` is in front of the names of those that record
+//! samples only.
 
 use crate::event::Event;
 use core::mem::transmute;
@@ -12,24 +15,44 @@ use prof_shared::kind::Kind;
 use prof_shared::record::Encoder;
 use prof_shared::region::Entry;
 
+/// Exports a hook of blocks, for all of them and for samples.
+macro_rules! export {
+    ($name:ident($($argument:ident: $type:ty),+) $(-> $result:ty)? = $hook:ident) => {
+        /// # Safety
+        /// Called in place of the function of the same name.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type,)+ entry: &Entry) $(-> $result)? {
+            #[unsafe(export_name = concat!("sampled_", stringify!($name)))]
+            unsafe extern "C" fn sampled($($argument: $type,)+ entry: &Entry) $(-> $result)? {
+                // SAFETY: the caller's promise.
+                unsafe { $hook::<true>($($argument,)+ entry) }
+            }
+            // SAFETY: the caller's promise.
+            unsafe { $hook::<false>($($argument,)+ entry) }
+        }
+    };
+}
+
 /// Declares hooks whose result is a new block, or null. CPython's own functions have
 /// a context in front (`PyMemAllocatorEx`).
 macro_rules! allocation {
     ($($name:ident($($argument:ident),+) = $kind:ident of $size:expr, $after:ident;)+) => {$(
-        /// # Safety
-        /// Called by the island in place of the function of the same name.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: u64,)+ entry: &Entry) -> u64 {
-            // SAFETY: the trampoline is that function.
-            let original: extern "C" fn($(allocation!(@word $argument),)+) -> u64 = unsafe { transmute(entry.original) };
-            let Some(event) = Event::begin(entry) else { return original($($argument),+) };
-            let addr = event.call(|| original($($argument),+));
-            if addr != 0 {
-                let ticks = event.$after();
-                event.allocated(Kind::$kind, ticks, block(ticks, addr, $size));
+        const _: () = {
+            #[inline(always)]
+            unsafe fn hook<const SAMPLED: bool>($($argument: u64,)+ entry: &Entry) -> u64 {
+                // SAFETY: the trampoline is that function.
+                let original: extern "C" fn($(allocation!(@word $argument),)+) -> u64 =
+                    unsafe { transmute(entry.original) };
+                let Some(event) = Event::begin(entry) else { return original($($argument),+) };
+                let addr = event.call(|| original($($argument),+));
+                if addr != 0 && event.takes::<SAMPLED>(addr, $size) {
+                    let ticks = event.$after();
+                    event.allocated::<SAMPLED>(Kind::$kind, ticks, block(ticks, addr, $size));
+                }
+                addr
             }
-            addr
-        }
+            export!($name($($argument: u64),+) -> u64 = hook);
+        };
     )+};
     (@word $argument:ident) => { u64 };
 }
@@ -56,51 +79,56 @@ fn block(ticks: u64, addr: u64, size: u64) -> impl Fn(&mut Encoder) {
     move |encoder| encoder.block(ticks, addr, size)
 }
 
-/// # Safety
-/// Called by the island in place of `posix_memalign`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn prof_posix_memalign(out: *mut u64, alignment: u64, size: u64, entry: &Entry) -> i32 {
+#[inline(always)]
+unsafe fn posix_memalign<const SAMPLED: bool>(
+    out: *mut u64,
+    alignment: u64,
+    size: u64,
+    entry: &Entry,
+) -> i32 {
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(*mut u64, u64, u64) -> i32 = unsafe { transmute(entry.original) };
     let Some(event) = Event::begin(entry) else { return original(out, alignment, size) };
     let error = event.call(|| original(out, alignment, size));
     if error == 0 {
-        let ticks = event.after();
         // SAFETY: it succeeded, so it wrote there.
         let addr = unsafe { out.read() };
-        event.allocated(Kind::PosixMemalign, ticks, block(ticks, addr, size));
+        if event.takes::<SAMPLED>(addr, size) {
+            let ticks = event.after();
+            event.allocated::<SAMPLED>(Kind::PosixMemalign, ticks, block(ticks, addr, size));
+        }
     }
     error
 }
 
-/// # Safety
-/// Called by the island in place of `realloc`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn prof_realloc(old: u64, size: u64, entry: &Entry) -> u64 {
+#[inline(always)]
+unsafe fn realloc<const SAMPLED: bool>(old: u64, size: u64, entry: &Entry) -> u64 {
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64, u64) -> u64 = unsafe { transmute(entry.original) };
     let Some(event) = Event::begin(entry) else { return original(old, size) };
-    let before = event.before();
-    let addr = event.call(|| original(old, size));
-    reallocated(&event, Kind::Realloc, before, old, addr, size);
+    let old = Old::of::<SAMPLED>(&event, old, event.before());
+    let addr = event.call(|| original(old.addr, size));
+    reallocated::<SAMPLED>(&event, Kind::Realloc, &old, addr, size, size == 0 && event.zero_frees());
     addr
 }
 
-/// # Safety
-/// Called by the island in place of `reallocarray`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn prof_reallocarray(old: u64, count: u64, size: u64, entry: &Entry) -> u64 {
+#[inline(always)]
+unsafe fn reallocarray<const SAMPLED: bool>(old: u64, count: u64, size: u64, entry: &Entry) -> u64 {
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
     let Some(event) = Event::begin(entry) else { return original(old, count, size) };
-    let before = event.before();
-    let addr = event.call(|| original(old, count, size));
+    let old = Old::of::<SAMPLED>(&event, old, event.before());
+    let addr = event.call(|| original(old.addr, count, size));
     // Null for a product that overflows leaves the old block alive.
-    if addr != 0 || count.checked_mul(size).is_some() {
-        reallocated(&event, Kind::Reallocarray, before, old, addr, count.wrapping_mul(size));
-    }
+    let is_zero = count.checked_mul(size) == Some(0);
+    let size = count.wrapping_mul(size);
+    reallocated::<SAMPLED>(&event, Kind::Reallocarray, &old, addr, size, is_zero && event.zero_frees());
     addr
 }
+
+export!(prof_posix_memalign(out: *mut u64, alignment: u64, size: u64) -> i32 = posix_memalign);
+export!(prof_realloc(old: u64, size: u64) -> u64 = realloc);
+export!(prof_reallocarray(old: u64, count: u64, size: u64) -> u64 = reallocarray);
 
 /// A block in place of another.
 struct Replacement {
@@ -119,28 +147,48 @@ struct Mapping {
 }
 
 impl Replacement {
-    fn write(&self, encoder: &mut Encoder) {
-        match &self.mapping {
-            Some(mapping) => encoder.block(self.before, self.old, mapping.old_size),
-            None => encoder.moment(self.before, self.old),
-        }
-        encoder.block(self.ticks, self.addr, self.size);
-        if let Some(mapping) = &self.mapping {
-            encoder.number(mapping.flags);
+    /// Its fields. One function for all, as [`block`].
+    fn fields(&self) -> impl Fn(&mut Encoder) {
+        move |encoder| {
+            match &self.mapping {
+                Some(mapping) => encoder.block(self.before, self.old, mapping.old_size),
+                None => encoder.moment(self.before, self.old),
+            }
+            encoder.block(self.ticks, self.addr, self.size);
+            if let Some(mapping) = &self.mapping {
+                encoder.number(mapping.flags);
+            }
         }
     }
 }
 
-fn replaced(event: &Event, kind: Kind, replacement: &Replacement) {
-    event.allocated(kind, replacement.before, |encoder| replacement.write(encoder));
+/// The block that one of the `realloc` functions is given.
+struct Old {
+    /// Null if there is none.
+    addr: u64,
+    before: u64,
+    /// Whether its end is to be recorded.
+    is_told: bool,
 }
 
-fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size: u64) {
-    if addr != 0 {
-        let ticks = event.after();
-        replaced(event, kind, &Replacement { before, old, ticks, addr, size, mapping: None });
-    } else if size == 0 && old != 0 && event.zero_frees() {
-        gave_back_rarely(event, Kind::Free, before, old);
+impl Old {
+    #[inline(always)]
+    fn of<const SAMPLED: bool>(event: &Event, addr: u64, before: u64) -> Old {
+        Old { addr, before, is_told: addr != 0 && event.tells_end::<SAMPLED>(addr) }
+    }
+}
+
+/// Records what became of both blocks. Null, unless it `frees`, leaves the old one alive.
+fn reallocated<const SAMPLED: bool>(event: &Event, kind: Kind, old: &Old, addr: u64, size: u64, frees: bool) {
+    if addr != 0 && event.takes::<SAMPLED>(addr, size) {
+        let (before, ticks) = (old.before, event.after());
+        let old = if old.is_told { old.addr } else { 0 };
+        let replacement = Replacement { before, old, ticks, addr, size, mapping: None };
+        event.allocated::<SAMPLED>(kind, before, replacement.fields());
+    } else if old.is_told && (addr != 0 || frees) {
+        gave_back_rarely::<SAMPLED>(event, Kind::Free, old.before, old.addr);
+    } else if old.is_told {
+        event.goes_on::<SAMPLED>(old.addr);
     }
 }
 
@@ -148,20 +196,19 @@ fn reallocated(event: &Event, kind: Kind, before: u64, old: u64, addr: u64, size
 /// are 1.
 macro_rules! reallocation {
     ($($name:ident = $kind:ident, $before:ident;)+) => {$(
-        /// # Safety
-        /// Called in place of the function that a table of CPython's held.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name(context: u64, old: u64, size: u64, entry: &Entry) -> u64 {
-            // SAFETY: that function.
-            let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
-            let Some(event) = Event::begin(entry) else { return original(context, old, size) };
-            let before = event.$before();
-            let addr = event.call(|| original(context, old, size));
-            if addr != 0 {
-                reallocated(&event, Kind::$kind, before, old, addr, size);
+        const _: () = {
+            #[inline(always)]
+            unsafe fn hook<const SAMPLED: bool>(context: u64, old: u64, size: u64, entry: &Entry) -> u64 {
+                // SAFETY: that function.
+                let original: extern "C" fn(u64, u64, u64) -> u64 = unsafe { transmute(entry.original) };
+                let Some(event) = Event::begin(entry) else { return original(context, old, size) };
+                let old = Old::of::<SAMPLED>(&event, old, event.$before());
+                let addr = event.call(|| original(context, old.addr, size));
+                reallocated::<SAMPLED>(&event, Kind::$kind, &old, addr, size, false);
+                addr
             }
-            addr
-        }
+            export!($name(context: u64, old: u64, size: u64) -> u64 = hook);
+        };
     )+};
 }
 
@@ -172,34 +219,40 @@ reallocation! {
 }
 
 #[inline(always)]
-fn gave_back(event: &Event, kind: Kind, ticks: u64, addr: u64) {
-    event.freed(kind, ticks, |encoder| {
+fn gave_back<const SAMPLED: bool>(event: &Event, kind: Kind, ticks: u64, addr: u64) {
+    event.freed::<SAMPLED>(kind, ticks, |encoder| {
         encoder.moment(ticks, addr);
     });
 }
 
 /// The same, once for all functions that few programs call often.
 #[inline(never)]
-fn gave_back_rarely(event: &Event, kind: Kind, ticks: u64, addr: u64) {
-    gave_back(event, kind, ticks, addr);
+fn gave_back_rarely<const SAMPLED: bool>(event: &Event, kind: Kind, ticks: u64, addr: u64) {
+    gave_back::<SAMPLED>(event, kind, ticks, addr);
 }
 
 /// Declares hooks that give the block `addr` back.
 macro_rules! release {
     ($($name:ident($($argument:ident),+) = $kind:ident of $addr:ident, $before:ident, $gave_back:ident;)+) => {$(
-        /// # Safety
-        /// Called in place of the function of the same name.
-        #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: u64,)+ entry: &Entry) {
-            // SAFETY: that function.
-            let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
-            if $addr != 0 && let Some(event) = Event::begin(entry) {
-                $gave_back(&event, Kind::$kind, event.$before(), $addr);
-                event.call(|| original($($argument),+));
-            } else {
-                original($($argument),+);
+        const _: () = {
+            #[inline(always)]
+            unsafe fn hook<const SAMPLED: bool>($($argument: u64,)+ entry: &Entry) {
+                // SAFETY: that function.
+                let original: extern "C" fn($(release!(@word $argument)),+) = unsafe { transmute(entry.original) };
+                if $addr != 0
+                    && !Event::is_no_sample::<SAMPLED>(entry, $addr)
+                    && let Some(event) = Event::begin(entry)
+                {
+                    if event.tells_end::<SAMPLED>($addr) {
+                        $gave_back::<SAMPLED>(&event, Kind::$kind, event.$before(), $addr);
+                    }
+                    event.call(|| original($($argument),+));
+                } else {
+                    original($($argument),+);
+                }
             }
-        }
+            export!($name($($argument: u64),+) = hook);
+        };
     )+};
     (@word $argument:ident) => { u64 };
 }
@@ -208,28 +261,40 @@ macro_rules! release {
 /// time through `free` (malloc/malloc.c, `tcache_thread_shutdown`). These calls are
 /// told by where they return to, which this passes on as a third argument.
 ///
-/// # Safety
-/// Called by the island in place of `free`.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn prof_free() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "mov rdx, [rsp]",
-        "jmp {free}",
-        ".cfi_endproc",
-        free = sym free,
-    )
+macro_rules! free {
+    ($($name:ident = $sampled:literal;)+) => {$(
+        /// # Safety
+        /// Called by the island in place of `free`.
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "mov rdx, [rsp]",
+                "jmp {free}",
+                ".cfi_endproc",
+                free = sym free::<$sampled>,
+            )
+        }
+    )+};
 }
 
-unsafe extern "C" fn free(addr: u64, entry: &Entry, caller: u64) {
+free! {
+    prof_free = false;
+    sampled_prof_free = true;
+}
+
+unsafe extern "C" fn free<const SAMPLED: bool>(addr: u64, entry: &Entry, caller: u64) {
     // SAFETY: the trampoline is that function.
     let original: extern "C" fn(u64) = unsafe { transmute(entry.original) };
     if addr != 0
         && !Event::is_internal(entry, caller)
+        && !Event::is_no_sample::<SAMPLED>(entry, addr)
         && let Some(event) = Event::begin(entry)
     {
-        gave_back(&event, Kind::Free, event.before(), addr);
+        if event.tells_end::<SAMPLED>(addr) {
+            gave_back::<SAMPLED>(&event, Kind::Free, event.before(), addr);
+        }
         event.call(|| original(addr));
     } else {
         original(addr);
@@ -254,7 +319,7 @@ pub unsafe extern "C" fn prof_munmap(addr: u64, size: u64, entry: &Entry) -> i32
     let before = event.before();
     let error = event.call(|| original(addr, size));
     if error == 0 {
-        event.freed(Kind::Munmap, before, |encoder| {
+        event.unmapped(Kind::Munmap, before, |encoder| {
             encoder.block(before, addr, size);
         });
     }
@@ -281,7 +346,8 @@ pub unsafe extern "C" fn prof_mremap(
     if addr != MAP_FAILED {
         let ticks = event.after();
         let mapping = Some(Mapping { old_size, flags: flags & 0xffff_ffff });
-        replaced(&event, Kind::Mremap, &Replacement { before, old, ticks, addr, size, mapping });
+        let replacement = Replacement { before, old, ticks, addr, size, mapping };
+        event.mapped(Kind::Mremap, before, replacement.fields());
     }
     addr
 }
@@ -336,7 +402,7 @@ unsafe extern "C" fn mmap(
             0 => Kind::Mmap,
             _ => Kind::ThreadStack,
         };
-        event.allocated(kind, ticks, block(ticks, addr, size));
+        event.mapped(kind, ticks, block(ticks, addr, size));
     }
     addr
 }

@@ -29,6 +29,7 @@ mod native;
 mod near;
 mod rewalk;
 mod rows;
+mod sample;
 mod stack;
 mod territory;
 mod thread;

@@ -12,7 +12,7 @@ use crate::walk::Frames;
 use core::ops::Range;
 use prof_shared::native::{EVALUATION, MISSING, missing};
 use prof_shared::record::{Encoder, FRAME_MAX, SHIM_OFFSET, STACK_MAX, TRUNCATED};
-use prof_shared::region::{ABSENT, HIDDEN, NativeCache, Region, SLOTS, Shape, ThreadSlot};
+use prof_shared::region::{ABSENT, HIDDEN, NativeCache, Region, Shape, ThreadSlot};
 
 /// Writes what the decoder's stacks lack, and leaves room for an event. `None`: there is
 /// no room. `Some(false)`: the chunk must not be touched any more.
@@ -57,8 +57,7 @@ pub fn send(
 
 /// The slot's remembered frames; none, if they are another thread's.
 fn cache_of(region: &Region, slot: &ThreadSlot) -> &'static mut NativeCache {
-    let shape = Shape { slot_count: u64::from(region.slot_count), has_native: true };
-    let base = thread::slots(region) - SLOTS + shape.native();
+    let base = thread::table(region, Shape::native);
     let own = thread::index(region, slot) * size_of::<NativeCache>() as u64;
     // SAFETY: a region with a table holds a cache for each slot, and only the slot's thread,
     // which is this one, touches it.

@@ -6,9 +6,9 @@
 //! from a tid that is known to be dead: the same thread pointer cannot have two
 //! living threads, and a stranger's tid is asked of the kernel first.
 
-use crate::{chunk, machine, walk};
+use crate::{chunk, machine, sample, walk};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use prof_shared::region::{ABSENT, PROBES, Region, ThreadSlot, inside};
+use prof_shared::region::{ABSENT, HEADER, PROBES, Region, SLOTS, Shape, ThreadSlot, inside};
 
 const GIVEN_UP: u64 = 1;
 /// A thread without a slot looks for a dead one once in so many events.
@@ -103,6 +103,7 @@ fn begin(region: &Region, slot: &'static ThreadSlot, previous: u32) -> &'static 
     }
     chunk::close(slot);
     walk::forget(region, slot);
+    sample::begin(region, slot);
     slot
 }
 
@@ -120,10 +121,17 @@ fn nth(region: &Region, index: u64) -> &'static ThreadSlot {
     unsafe { &*(slots(region) as *const ThreadSlot).add(index as usize) }
 }
 
+/// Address of a table of the region.
+#[inline(always)]
+pub fn table(region: &Region, offset: impl FnOnce(Shape) -> u64) -> u64 {
+    let shape = Shape { slot_count: u64::from(region.slot_count), has_native: true };
+    core::ptr::from_ref(region) as u64 - HEADER + offset(shape)
+}
+
 /// Address of slot 0.
 #[inline(always)]
 pub fn slots(region: &Region) -> u64 {
-    core::ptr::from_ref(region) as u64 - prof_shared::region::HEADER + prof_shared::region::SLOTS
+    core::ptr::from_ref(region) as u64 - HEADER + SLOTS
 }
 
 /// Index of a slot.

@@ -16,7 +16,7 @@ use crate::memory::load;
 use crate::{chunk, codes, near, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use prof_shared::region::{
-    ABSENT, FRAME_COUNT, FrameCache, HIDDEN, Link, NOWHERE, Name, PyOffsets, Region, SLOTS, Shape, ThreadSlot,
+    ABSENT, FRAME_COUNT, FrameCache, HIDDEN, Link, NOWHERE, Name, PyOffsets, Region, Shape, ThreadSlot,
 };
 
 /// Frames remembered at most.
@@ -30,8 +30,7 @@ impl Frames {
     /// The slot's remembered frames.
     #[inline(always)]
     pub fn of(region: &Region, slot: &ThreadSlot) -> Frames {
-        let shape = Shape { slot_count: u64::from(region.slot_count), has_native: false };
-        let base = thread::slots(region) - SLOTS + shape.frames();
+        let base = thread::table(region, Shape::frames);
         let own = thread::index(region, slot) * size_of::<FrameCache>() as u64;
         // SAFETY: the region holds a cache for each slot, and only the slot's thread,
         // which is this one, touches it.

@@ -199,7 +199,8 @@ mod tests {
     fn arenas_are_labelled_by_their_kind_and_place() {
         let (mut mappings, mut sites) = (Ranges::default(), Sites::default());
         let mut insert = |start: u64, end, stack, kind| {
-            let site = sites.intern(Site { stack: StackId(stack), thread: ThreadSerial(1), kind });
+            let site =
+                sites.intern(Site { stack: StackId(stack), thread: ThreadSerial(1), kind, interval: 0 });
             mappings.insert(start, Piece { end, site, birth: Birth::default() });
         };
         for (start, end) in [(90, 100), (110, 120), (195, 205), (205, 210), (300, 310)] {

@@ -270,9 +270,9 @@ impl History {
     #[inline]
     pub fn add(&mut self, change: Change) {
         match change {
-            Change::Begin { site, bytes, .. } => {
+            Change::Begin { site, bytes, blocks, .. } => {
                 let live = &mut self.touch(site).live;
-                live.add(Sum { bytes, blocks: 1 });
+                live.add(Sum { bytes, blocks });
                 self.live_bytes = self.live_bytes.saturating_add(bytes);
                 let most = &mut self.heap[usize::from(self.interval)];
                 if self.live_bytes >= *most {
@@ -287,7 +287,7 @@ impl History {
                 self.live_bytes = self.live_bytes.saturating_sub(bytes);
                 if birth.interval < self.interval && self.has_room() {
                     let span = Span { site, born: birth.interval, freed: self.interval };
-                    let ended = Sum { bytes, blocks: u64::from(blocks < 0) };
+                    let ended = Sum { bytes, blocks: blocks.min(0).unsigned_abs() };
                     self.kept.entry(span).or_default().add(ended);
                 }
             }
@@ -314,9 +314,9 @@ impl History {
     pub fn finish(mut self, live: &Live) -> Intervals {
         self.last_generations.push(self.generation);
         self.close_all(self.interval + 1);
-        for (site, bytes, birth) in live.births() {
+        for (site, held, birth) in live.births() {
             let span = Span { site, born: birth.interval, freed: Span::NEVER };
-            self.kept.entry(span).or_default().add(Sum { bytes, blocks: 1 });
+            self.kept.entry(span).or_default().add(held);
         }
         self.held.sort_unstable_by_key(|entry| (entry.site, entry.interval));
         let mut kept: Vec<_> = self.kept.into_iter().collect();

@@ -121,13 +121,13 @@ impl Ledger {
     #[inline(always)]
     pub fn add(&mut self, at: Tick, change: Change) {
         match change {
-            Change::Begin { site, bytes, asked } => {
-                self.made.add(Sum { bytes: asked, blocks: 1 });
+            Change::Begin { site, bytes, asked, blocks } => {
+                self.made.add(Sum { bytes: asked, blocks });
                 let account = self.account(site);
-                account.made.add(Sum { bytes: asked, blocks: 1 });
+                account.made.add(Sum { bytes: asked, blocks });
                 account.live_bytes = account.live_bytes.saturating_add(bytes);
-                account.live_blocks = account.live_blocks.saturating_add(1);
-                self.live.add(Sum { bytes, blocks: 1 });
+                account.live_blocks = account.live_blocks.saturating_add(blocks as u32);
+                self.live.add(Sum { bytes, blocks });
                 if self.live.bytes >= self.peak_bytes {
                     self.peak_bytes = self.live.bytes;
                     self.peak_at = at;
@@ -140,7 +140,7 @@ impl Ledger {
                 account.live_bytes = account.live_bytes.saturating_sub(bytes);
                 account.live_blocks = account.live_blocks.saturating_add_signed(blocks as i32);
                 if is_temporary {
-                    account.temporary.add(Sum { bytes, blocks: u64::from(blocks < 0) });
+                    account.temporary.add(Sum { bytes, blocks: blocks.min(0).unsigned_abs() });
                 }
                 self.live.bytes = self.live.bytes.saturating_sub(bytes);
                 self.live.blocks = self.live.blocks.saturating_add_signed(blocks);
@@ -229,7 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn begin(site: u32, bytes: u64) -> Change {
-        Change::Begin { site: SiteId(site), bytes, asked: bytes }
+        Change::Begin { site: SiteId(site), bytes, asked: bytes, blocks: 1 }
     }
 
     fn end_at(site: u32, bytes: u64, age: u32) -> Change {

@@ -17,8 +17,9 @@ use hashbrown::HashMap;
 use super::ledger::Sum;
 use super::near::Near;
 use super::ranges::{Piece, Ranges};
+use super::sampled::{Sampled, estimate};
 use super::site::{Site, SiteId, Sites, ThreadNumber};
-use crate::model::{Event, Kind, What};
+use crate::model::{Event, Kind, ThreadSerial, What};
 use std::ops::Range;
 
 const MREMAP_DONTUNMAP: u32 = 4;
@@ -35,6 +36,8 @@ pub enum Change {
         bytes: u64,
         /// The size that was asked for.
         asked: u64,
+        /// How many it stands for, where only samples are recorded; else 1.
+        blocks: u64,
     },
     /// The end of a block, or of a part of a mapping.
     End {
@@ -42,7 +45,8 @@ pub enum Change {
         site: SiteId,
         /// The bytes that ended.
         bytes: u64,
-        /// By how many there are now more blocks: -1; 0 for the edge of a mapping, 1 for its middle.
+        /// By how many there are now more blocks: -1, or what a sample stands for; 0 for the
+        /// edge of a mapping, 1 for its middle.
         blocks: i64,
         /// When it had begun.
         birth: Birth,
@@ -104,6 +108,10 @@ pub struct Live {
     mappings: Ranges,
     sites: Sites,
     threads: Vec<Thread>,
+    /// The mean number of bytes between two samples, of the threads of which only samples are
+    /// recorded.
+    sampling: HashMap<ThreadSerial, u64>,
+    sampled: Sampled,
     interval: u16,
     /// The number of the current one of each sort.
     eras: [u32; 2],
@@ -120,6 +128,8 @@ impl Live {
             mappings: Ranges::default(),
             sites: Sites::default(),
             threads: Vec::new(),
+            sampling: HashMap::new(),
+            sampled: Sampled::default(),
             interval: 0,
             eras: [0; 2],
             page: if page_size.is_power_of_two() { page_size } else { DEFAULT_PAGE },
@@ -141,10 +151,21 @@ impl Live {
             }
             What::ProcessEnd => self.end_space(&event.process.space(), &mut change),
             What::Lost { .. } => {}
+            What::Sampling { interval } => {
+                self.sampling.insert(event.thread, interval);
+                self.sampled.set_interval(event.at, interval);
+            }
+            What::Passed { allocations, bytes } => {
+                self.sampled.passed.add(Sum { bytes, blocks: allocations });
+                self.pass(event.thread, allocations);
+            }
             What::Alloc { .. } | What::Realloc { .. } | What::Mremap { .. } => {
                 let Some((kind, addr, size)) = event.what.begins() else { return };
-                let site = self.sites.intern(Site { stack: event.stack, thread: event.thread, kind });
-                match kind.is_mapping() {
+                let Event { stack, thread, .. } = *event;
+                let is_mapping = kind.is_mapping();
+                let interval = if is_mapping { 0 } else { self.interval_of(thread) };
+                let site = self.sites.intern(Site { stack, thread, kind, interval });
+                match is_mapping {
                     true => self.map(addr.0, size, site, &mut change),
                     false => self.allocate(addr.0, size, site, change),
                 }
@@ -172,20 +193,25 @@ impl Live {
     /// The heap blocks and mappings that were allocated in the current era and are still there.
     pub fn young(&self, era: Era) -> impl Iterator<Item = (SiteId, Sum)> + '_ {
         let young = self.births().filter(move |&(site, _, birth)| self.is_young(era, site, birth));
-        young.map(|(site, bytes, _)| (site, Sum { bytes, blocks: 1 }))
+        young.map(|(site, held, _)| (site, held))
     }
 
-    /// Every heap block and mapping, also of thread stacks: first address and bytes.
-    pub fn memory(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let blocks = self.blocks.iter().map(|(&addr, block)| (addr, block.size()));
-        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start)))
+    /// Every heap block and mapping, also of thread stacks: first address, bytes, and the bytes
+    /// of others that it stands for.
+    pub fn memory(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        let others = |block: &Block| self.held_by(*block).bytes.saturating_sub(block.size());
+        let blocks = self.blocks.iter().map(move |(&addr, block)| (addr, block.size(), others(block)));
+        blocks.chain(self.mappings.iter().map(|(start, piece)| (start, piece.end - start, 0)))
     }
 
-    /// Every heap block and mapping: who had allocated it, its size, when it began.
-    pub fn births(&self) -> impl Iterator<Item = (SiteId, u64, Birth)> + '_ {
-        let blocks = self.blocks.values().map(|block| (block.site, block.size(), block.birth()));
-        let mappings =
-            self.mappings.iter().map(|(start, piece)| (piece.site, piece.end - start, piece.birth));
+    /// Every heap block and mapping: who had allocated it, what it is, when it began.
+    pub fn births(&self) -> impl Iterator<Item = (SiteId, Sum, Birth)> + '_ {
+        let blocks = self.blocks.values().map(|block| (block.site, self.held_by(*block), block.birth()));
+        let whole = |bytes| Sum { bytes, blocks: 1 };
+        let mappings = self
+            .mappings
+            .iter()
+            .map(move |(start, piece)| (piece.site, whole(piece.end - start), piece.birth));
         blocks.chain(mappings.filter(|&(site, ..)| self.is_heap(site)))
     }
 
@@ -218,7 +244,15 @@ impl Live {
             self.lost_frees += 1;
             change(self.end_of(old));
         }
-        change(Change::Begin { site, bytes: block.size(), asked: size });
+        let Sum { bytes, blocks } = self.held_by(block);
+        let asked = match self.sites.get(site).interval {
+            0 => size,
+            _ => {
+                self.sampled.taken.add(Sum { bytes: size, blocks: 1 });
+                bytes
+            }
+        };
+        change(Change::Begin { site, bytes, asked, blocks });
     }
 
     #[inline]
@@ -237,7 +271,7 @@ impl Live {
         let birth = if is_heap { self.birth(site) } else { Birth::default() };
         self.mappings.insert(addr, Piece { end, site, birth });
         change(if is_heap {
-            Change::Begin { site, bytes, asked: size }
+            Change::Begin { site, bytes, asked: size, blocks: 1 }
         } else {
             Change::ThreadStacks(signed(bytes))
         });
@@ -292,9 +326,40 @@ impl Live {
     #[inline]
     fn end_of(&self, block: Block) -> Change {
         let Block { site, .. } = block;
-        let (bytes, birth) = (block.size(), block.birth());
+        let (Sum { bytes, blocks }, birth) = (self.held_by(block), block.birth());
         let age = age(self.thread(site), &self.eras, birth);
-        Change::End { site, bytes, blocks: -1, birth, age }
+        Change::End { site, bytes, blocks: -signed(blocks), birth, age }
+    }
+
+    /// What a block is, or stands for.
+    #[inline]
+    fn held_by(&self, block: Block) -> Sum {
+        let size = block.size();
+        match self.sites.get(block.site).interval {
+            0 => Sum { bytes: size, blocks: 1 },
+            interval => estimate(interval, size, u64::from(block.order) << 32 | u64::from(block.site.0)),
+        }
+    }
+
+    /// The interval between a thread's samples; 0 if all its blocks are recorded.
+    #[inline]
+    fn interval_of(&self, thread: ThreadSerial) -> u64 {
+        if self.sampling.is_empty() { 0 } else { self.sampling.get(&thread).copied().unwrap_or(0) }
+    }
+
+    /// Counts allocations of a thread that were not recorded.
+    fn pass(&mut self, thread: ThreadSerial, allocations: u64) {
+        // Those before its first one that was make nothing older.
+        if let Some(ThreadNumber(number)) = self.sites.number_of(thread)
+            && let Some(thread) = self.threads.get_mut(number as usize)
+        {
+            thread.allocations = thread.allocations.wrapping_add(allocations as u32);
+        }
+    }
+
+    /// How it was sampled, if it was.
+    pub fn sampled(&self) -> Option<&Sampled> {
+        (!self.sampling.is_empty()).then_some(&self.sampled)
     }
 
     fn is_young(&self, era: Era, site: SiteId, birth: Birth) -> bool {
@@ -571,7 +636,7 @@ mod tests {
         live.set_interval(u16::MAX);
         live.add(&event(1, malloc(32, 6)), |_| {});
         live.add(&event(1, map(1, 1)), |_| {});
-        let mut births: Vec<_> = live.births().map(|(_, bytes, birth)| (birth.interval, bytes)).collect();
+        let mut births: Vec<_> = live.births().map(|(_, held, birth)| (birth.interval, held.bytes)).collect();
         births.sort();
         assert_eq!(births, [(0, (1 << 48) - 1), (u16::MAX, 6), (u16::MAX, PAGE)]);
     }

@@ -149,6 +149,8 @@ fn whats(call: &str) -> Vec<What> {
                 What::Mremap { old_addr, old_size, addr, size, flags },
             ]
         }
+        ("%", &[interval]) => vec![What::Sampling { interval }],
+        ("%+:", &[allocations, bytes]) => vec![What::Passed { allocations, bytes }],
         ("?", []) => vec![What::Lost { since: Tick(0), allocations: 1, frees: 1 }],
         _ => panic!("what is {call}?"),
     }

@@ -76,8 +76,21 @@ impl Occupancy {
 impl Occupied {
     fn by(live: &Live, extents: &[Extent]) -> Occupied {
         let mut occupied = Occupied { inside: vec![0; extents.len()], outside: 0 };
-        live.memory().for_each(|(start, bytes)| occupied.add(extents, start, bytes));
+        for (start, bytes, others) in live.memory() {
+            occupied.add(extents, start, bytes);
+            occupied.add_others(extents, start, others);
+        }
         occupied
+    }
+
+    /// Adds what a sample stands for, where that is.
+    fn add_others(&mut self, extents: &[Extent], start: u64, bytes: u64) {
+        let index = extents.partition_point(|&(at, length)| at.saturating_add(length) <= start);
+        let sum = match extents.get(index) {
+            Some(&(at, _)) if at <= start => &mut self.inside[index],
+            _ => &mut self.outside,
+        };
+        *sum = sum.saturating_add(bytes);
     }
 
     fn add(&mut self, extents: &[Extent], start: u64, bytes: u64) {

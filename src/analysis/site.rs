@@ -15,6 +15,8 @@ pub struct Site {
     pub thread: ThreadSerial,
     /// By which function.
     pub kind: Kind,
+    /// The mean number of bytes between two samples; 0 if all of its blocks are recorded.
+    pub interval: u64,
 }
 
 /// A site interned in [`Sites`].
@@ -82,6 +84,11 @@ impl Sites {
         self.sites[id.0 as usize].1
     }
 
+    /// The number of a thread that has a site.
+    pub(super) fn number_of(&self, thread: ThreadSerial) -> Option<ThreadNumber> {
+        self.threads.get(&thread).copied()
+    }
+
     /// All of them, by id.
     pub fn all(&self) -> impl Iterator<Item = (SiteId, Site)> + '_ {
         (0..).map(SiteId).zip(self.sites.iter().map(|&(site, _)| site))
@@ -103,7 +110,7 @@ mod tests {
     use super::*;
 
     fn site(stack: u32, thread: u32, kind: Kind) -> Site {
-        Site { stack: StackId(stack), thread: ThreadSerial(thread), kind }
+        Site { stack: StackId(stack), thread: ThreadSerial(thread), kind, interval: 0 }
     }
 
     #[test]

@@ -64,10 +64,11 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// Counts a size.
+    /// Counts so many of a size.
     #[inline]
-    pub fn add(&mut self, size: u64) {
-        self.counters[counter(size)] += 1;
+    pub fn add(&mut self, size: u64, count: u64) {
+        let counter = &mut self.counters[counter(size)];
+        *counter = counter.saturating_add(count);
         self.largest = self.largest.max(size);
         if size > 0 {
             self.smallest = self.smallest.min(size);
@@ -154,7 +155,7 @@ mod tests {
 
     fn bins(sizes: &[u64]) -> Vec<Bin> {
         let mut counted = Sizes::default();
-        sizes.iter().for_each(|&size| counted.add(size));
+        sizes.iter().for_each(|&size| counted.add(size, 1));
         counted.bins(10)
     }
 

@@ -4,7 +4,7 @@
 use super::gaps::{Gap, Gaps};
 use super::history::History;
 use super::ledger::{Figures, Ledger, Sum};
-use super::live::{Era, Live};
+use super::live::{Change, Era, Live};
 use super::site::Site;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
@@ -101,16 +101,7 @@ impl Stats {
                 Stage::Behind => return,
             },
         }
-        if let Some(kind) = counted_as(&event.what) {
-            self.counts[kind as usize] += 1;
-            self.events += 1;
-        }
         self.latest = self.latest.max(event.at);
-        if let Some((kind, _, size)) = event.what.begins()
-            && kind != Kind::ThreadStack
-        {
-            self.sizes.add(size);
-        }
         if let What::Lost { since, allocations, frees } = event.what {
             self.gaps.add(Gap { from: since, to: event.at, allocations, frees });
             self.live.begin_era(Era::Gap);
@@ -119,12 +110,28 @@ impl Stats {
         if let Some(history) = &mut history {
             history.advance(event.at, &mut self.live);
         }
+        let mut calls = 1;
         self.live.add(event, |change| {
             ledger.add(event.at, change);
+            match change {
+                Change::Begin { blocks, .. } => calls = blocks,
+                Change::End { blocks, .. } if blocks < -1 => calls = blocks.unsigned_abs(),
+                _ => {}
+            }
             if let Some(history) = &mut history {
                 history.add(change);
             }
         });
+        if let Some((kind, _, size)) = event.what.begins()
+            && kind != Kind::ThreadStack
+        {
+            self.sizes.add(size, calls);
+        }
+        if let Some(kind) = counted_as(&event.what) {
+            let count = &mut self.counts[kind as usize];
+            *count = count.saturating_add(calls);
+            self.events += 1;
+        }
         self.timeline.add(event.at, self.ledger.live().bytes);
     }
 
@@ -150,6 +157,7 @@ impl Stats {
             unmatched_frees: self.live.unmatched_frees(),
             lost_frees: self.live.lost_frees(),
             counts: counts.filter(|(_, count)| *count > 0).collect(),
+            sampled: self.live.sampled().cloned(),
             sizes: self.sizes.clone(),
             timeline: self.timeline.clone(),
             gaps: self.gaps.clone(),
@@ -224,7 +232,8 @@ fn counted_as(what: &What) -> Option<Kind> {
         What::Alloc { kind, .. } | What::Realloc { kind, .. } | What::Free { kind, .. } => Some(kind),
         What::Mremap { .. } => Some(Kind::Mremap),
         What::Munmap { .. } => Some(Kind::Munmap),
-        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd | What::Lost { .. } => None,
+        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => None,
+        What::Lost { .. } | What::Sampling { .. } | What::Passed { .. } => None,
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gaps::Gaps;
 use super::ledger::{Figures, Sum};
+use super::sampled::Sampled;
 use super::site::Site;
 use super::sizes::Sizes;
 use super::timeline::Timeline;
@@ -35,6 +36,8 @@ pub struct Totals {
     /// Calls of each kind that was recorded.
     #[serde(with = "by_kind")]
     pub counts: Vec<(Kind, u64)>,
+    /// How it was sampled, if only samples were recorded: figures of blocks are estimates.
+    pub sampled: Option<Sampled>,
     /// How large allocations were.
     pub sizes: Sizes,
     /// Live heap bytes over time.
@@ -106,7 +109,8 @@ mod by_site {
 
     fn site([stack, thread, number, rest @ ..]: Row) -> Option<(Site, Figures)> {
         let stack = StackId(stack.try_into().ok()?);
-        let site = Site { stack, thread: ThreadSerial(thread.try_into().ok()?), kind: kind(number)? };
+        let thread = ThreadSerial(thread.try_into().ok()?);
+        let site = Site { stack, thread, kind: kind(number)?, interval: 0 };
         let sum = |n: usize| Sum { bytes: rest[2 * n], blocks: rest[2 * n + 1] };
         let [made, temporary, peak, live, late] = [0, 1, 2, 3, 4].map(sum);
         Some((site, Figures { made, temporary, peak, live, kept: live, late, before: Sum::default() }))

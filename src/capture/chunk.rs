@@ -181,6 +181,8 @@ impl ChunkDecoder {
                 let since = self.previous.unwrap_or(self.now);
                 self.at(self.now.0, StackId::EMPTY, What::Lost { since, allocations, frees })
             }
+            Record::Sampling { interval } => self.aside(What::Sampling { interval }),
+            Record::Passed { allocations, bytes } => self.aside(What::Passed { allocations, bytes }),
             Record::Origin { .. }
             | Record::Stack { .. }
             | Record::Native { .. }
@@ -189,6 +191,12 @@ impl ChunkDecoder {
                 unreachable!("next() keeps these")
             }
         }
+    }
+
+    /// What has no moment of its own.
+    fn aside(&self, what: What) -> Event {
+        let (thread, tid) = self.origin.unwrap_or_default();
+        Event { at: self.now, process: self.process, thread, tid, stack: StackId::EMPTY, what }
     }
 
     fn twice(&mut self, before: u64, ended: What, after: u64, made: What) -> Event {

@@ -7,7 +7,9 @@
 
 use prof_shared::fields::{self, Column, Source};
 use prof_shared::kind::{Effect, Kind};
-use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, NATIVE, ORIGIN, ORIGIN_OF_CHILD, STACK};
+use prof_shared::record::{
+    CODE, CODE_BYTES, LONG, LOST, NATIVE, ORIGIN, ORIGIN_OF_CHILD, PASSED, SAMPLING, STACK,
+};
 use prof_shared::varint::MAX_LEN;
 
 /// How many there are.
@@ -148,7 +150,8 @@ impl Split<'_> {
         match tag {
             ORIGIN => return self.numbers(Rest, 4),
             ORIGIN_OF_CHILD => return self.numbers(Rest, 7),
-            LOST => return self.numbers(Rest, 2),
+            LOST | PASSED => return self.numbers(Rest, 2),
+            SAMPLING => return self.numbers(Rest, 1),
             CODE => return self.numbers(Rest, 6),
             CODE_BYTES => {
                 self.number(Rest)?;
@@ -239,6 +242,8 @@ mod tests {
             e.code(9, 12, [3, 0, 4, 5]);
             e.code_bytes(9, CodeField::Name, 1, 0, 3).copy_from_slice(b"abc");
             e.lost(1, 300);
+            e.sampling(512 << 10);
+            e.passed(7, 1 << 40);
             for kind in Kind::ALL {
                 e.stack(kind as u32, 2);
                 e.frame(1, -1);
@@ -262,7 +267,7 @@ mod tests {
                 }
             }
         });
-        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 4 + 3 * Kind::ALL.len());
+        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 6 + 3 * Kind::ALL.len());
         let cut = there_and_back(&raw[..raw.len() - 1]);
         assert!(cut[Column::Tag as usize].is_empty(), "what is not records stays as it is");
     }

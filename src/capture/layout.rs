@@ -1,13 +1,14 @@
 //! Notices when the code that defines the file's layout changes.
 
 /// The code whose meaning is in files, and where its version is described.
-const DEFINING: [&str; 12] = [
+const DEFINING: [&str; 13] = [
     include_str!("format.rs"),
     include_str!("piece.rs"),
     include_str!("columns.rs"),
     include_str!("code_block.rs"),
     include_str!("aggregate.rs"),
     include_str!("../analysis/totals.rs"),
+    include_str!("../analysis/sampled.rs"),
     include_str!("index.rs"),
     include_str!("../model/recording.rs"),
     include_str!("../../payload/shared/src/record.rs"),

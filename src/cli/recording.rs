@@ -38,6 +38,10 @@ pub(super) struct Recording {
     /// their requests to libc. Costs more.
     #[arg(long)]
     trace_python_allocators: bool,
+    /// Record only samples of the blocks, so many bytes apart on average (512KiB). Costs
+    /// little; all figures become estimates, and reports say how good they are.
+    #[arg(long, value_name = "SIZE", value_parser = units::sample_interval)]
+    sample: Option<u64>,
     /// Record the processes that it forks from now on too, each from its first allocation.
     #[arg(long)]
     follow_fork: bool,
@@ -87,6 +91,7 @@ impl Recording {
             domains: self.trace_python_allocators,
             ring: self.ring_size,
             clock: if self.sequence_clock { Clock::Sequence } else { Clock::choose() },
+            sample: self.sample,
             follows: self.follow_fork,
             native: self.native,
             held: None,

@@ -1,5 +1,6 @@
 //! Times and sizes as typed.
 
+use crate::record::SAMPLE_INTERVALS;
 use prof_shared::ring::Shape;
 use std::time::Duration;
 
@@ -43,6 +44,14 @@ pub(super) fn ring_size(text: &str) -> Result<Shape, String> {
     }
 }
 
+/// The same, for the distance between samples.
+pub(super) fn sample_interval(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if SAMPLE_INTERVALS.contains(&bytes) => Ok(bytes),
+        _ => Err("samples lie 1 KiB to 1 GiB apart".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +71,10 @@ mod tests {
     fn ring_sizes() {
         assert_eq!(ring_size("32MiB"), Ok(Shape::new(32 << 20)));
         assert_eq!(ring_size("256K"), Ok(Shape::new(256 << 10)));
+        assert_eq!((sample_interval("512KiB"), sample_interval("1K")), (Ok(512 << 10), Ok(1 << 10)));
+        for text in ["", "0", "1023", "1025MiB", "half"] {
+            assert!(sample_interval(text).is_err(), "{text}");
+        }
         for text in ["", "1KiB", "17GiB", "MiB", "32 parsecs", "-1", "99999999999999999999G"] {
             assert!(ring_size(text).is_err(), "{text}");
         }

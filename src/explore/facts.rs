@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::model::EndReason;
-use crate::report::{Completeness, Plain, Profile, bytes, count, duration, plural, small_objects};
+use crate::report::{Completeness, Plain, Profile, bytes, count, duration, estimates, plural, small_objects};
 
 /// The recording in words; harmless ones.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,9 @@ impl Facts {
             ("Threads", count(threads(profile))),
             ("Missing", missing(profile)),
         ];
+        if let Some(lines) = estimates::told(profile) {
+            more.push(("Sampled", lines.join(" ")));
+        }
         if let Some(seen) = small_objects::seen_only_as(metadata) {
             more.push(("Beware", format!("{seen} {}", small_objects::REMEDY)));
         }

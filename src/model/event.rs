@@ -103,6 +103,19 @@ pub enum What {
         /// Frees dropped.
         frees: u64,
     },
+    /// From now on only samples of this thread's blocks are recorded, mappings as ever.
+    Sampling {
+        /// The mean number of bytes between two samples.
+        interval: u64,
+    },
+    /// Blocks that this thread has allocated since its previous event and that were no
+    /// samples.
+    Passed {
+        /// How many.
+        allocations: u64,
+        /// Bytes asked for.
+        bytes: u64,
+    },
 }
 
 impl What {

@@ -78,7 +78,8 @@ fn recorded(ground: &Ground, options: &Options) -> Result<Recorded, Error> {
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(ground, &python)?;
     let domains = if options.domains { find_domains(ground, &python)? } else { Vec::new() };
-    Ok(Recorded { python, domains, follows: options.follows, native: options.native })
+    let (sample, native) = (options.sample, options.native);
+    Ok(Recorded { python, domains, follows: options.follows, sample, native })
 }
 
 fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {

@@ -21,6 +21,7 @@ use super::register::{Register, field};
 use super::ring::Ring;
 use super::row_file;
 use super::safe::Judge;
+use super::sampling;
 use super::withdraw::take_back;
 use super::{Error, Ground, arm};
 use crate::PAYLOAD;
@@ -48,6 +49,8 @@ use std::time::Duration;
 const BUDGET: Duration = Duration::from_secs(5);
 /// How often islands are planned anew when their pages were taken meanwhile.
 const PLANS: usize = 8;
+/// In front of the names of hooks that record samples only.
+const SAMPLED: &str = "sampled_";
 /// Where in the stub's page the thunks of function pointers lie, behind the stub.
 pub const STUB_THUNKS: u64 = STUB + 0x800;
 /// Slots for threads: at least so many, at most so many.
@@ -72,6 +75,8 @@ pub struct Recorded {
     pub follows: bool,
     /// Whether stacks have native frames.
     pub native: bool,
+    /// Only samples of the blocks are recorded, so many bytes apart on average.
+    pub sample: Option<u64>,
 }
 
 /// What stands in the target now.
@@ -192,7 +197,7 @@ impl Work<'_, '_, '_> {
         self.make_rows(&files)?;
         let base = self.load(&files, ring_shape)?;
         self.publish_rows(base)?;
-        let hooks = hook_addresses(base);
+        let hooks = hook_addresses(base, self.what.sample.is_some());
         let islands = self.build_islands(&hooks)?;
         let pointers = self.swap_pointers(&hooks)?;
         arm::arm(self.ground, self.caller, &self.register().entries()?)?;
@@ -230,6 +235,10 @@ impl Work<'_, '_, '_> {
             register.set_word(field::INTERPRETER_START, module.range.start)?;
             register.set_word(field::INTERPRETER_BYTES, module.range.end - module.range.start)?;
             register.set_word(field::ARENA_BYTES, self.what.python.arena_bytes())?;
+        }
+        if let Some(interval) = self.what.sample {
+            register.set_word(field::SAMPLE_INTERVAL, interval)?;
+            register.set_word(field::BUCKET_MASK, sampling::buckets(interval) - 1)?;
         }
         register.set_half(field::SIGNAL_FRAME_BYTES, xstate::smallest_signal_frame())?;
         register.set_half(field::ROOT_PID, own_pid)?;
@@ -525,9 +534,17 @@ fn path(fd: u64) -> String {
     format!("/proc/self/fd/{}{fd}", "./".repeat(lot))
 }
 
-/// Where the payload's symbols are.
-fn hook_addresses(base: u64) -> HashMap<&'static str, u64> {
+/// Where the payload's hooks are; those of blocks, if only samples are recorded, in place of
+/// those that record all.
+fn hook_addresses(base: u64, is_sampled: bool) -> HashMap<&'static str, u64> {
     let file = object::File::parse(PAYLOAD).expect("built together with us");
-    let hooks = file.dynamic_symbols();
-    hooks.filter_map(|symbol| Some((symbol.name().ok()?, base.wrapping_add(symbol.address())))).collect()
+    let symbols = file.dynamic_symbols();
+    let all = symbols.filter_map(|symbol| Some((symbol.name().ok()?, base.wrapping_add(symbol.address()))));
+    let mut hooks: HashMap<_, _> = all.collect();
+    if is_sampled {
+        let sampled = hooks.iter().filter_map(|(name, &addr)| Some((name.strip_prefix(SAMPLED)?, addr)));
+        let sampled: Vec<_> = sampled.collect();
+        hooks.extend(sampled);
+    }
+    hooks
 }

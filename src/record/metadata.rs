@@ -74,9 +74,11 @@ fn options_of(options: &Options) -> BTreeMap<String, String> {
         Aggregation::WhenFull => Some(("aggregate", "when_full".to_owned())),
         Aggregation::Always => Some(("aggregate", "always".to_owned())),
     };
+    let sample = options.sample.map(|bytes| ("sample_interval_bytes", bytes.to_string()));
     duration
         .into_iter()
         .chain([ring])
+        .chain(sample)
         .chain(aggregate)
         .map(|(name, value)| (name.to_owned(), value))
         .collect()

@@ -36,6 +36,7 @@ mod ring;
 mod robust;
 mod row_file;
 mod safe;
+mod sampling;
 mod session;
 mod sieve;
 mod sink;
@@ -52,9 +53,9 @@ pub use clock::Clock;
 pub use error::Error;
 pub use ground::Ground;
 pub use launch::{Start, start};
-
 pub use recorder::Recorder;
 pub use rehearsal::{Rehearsal, rehearse};
+pub use sampling::SAMPLE_INTERVALS;
 pub use session::{Aggregation, Company, Options, Outcome, Progress, record};
 pub use withdraw::{Left, withdraw};
 

@@ -66,6 +66,8 @@ pub mod field {
         FOLLOW = follow;
         ROOT_PID = root_pid;
         PROCESS = process;
+        SAMPLE_INTERVAL = sample_interval;
+        BUCKET_MASK = bucket_mask;
     }
 }
 

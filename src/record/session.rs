@@ -70,6 +70,8 @@ pub struct Options {
     pub follows: bool,
     /// Whether stacks have native frames.
     pub native: bool,
+    /// Only samples of the blocks are recorded, so many bytes apart on average.
+    pub sample: Option<u64>,
     /// What moments are taken from.
     pub clock: Clock,
     /// If it is a child of ours, what it waits in until its recording has begun.

@@ -3,6 +3,7 @@
 //! Names come from the target and may hold anything: [`Plain`] takes the power
 //! over a terminal from them, JSON escapes them.
 
+pub mod estimates;
 mod format;
 mod json;
 mod merged;

@@ -275,7 +275,7 @@ fn losses(counted: Losses, totals: &Totals) -> Losses {
 fn rows(sites: &[(Site, Figures)], stacks: &Merged<'_>) -> (Vec<Row>, Vec<u32>) {
     let mut rows: Vec<Row> = Vec::new();
     let mut by_key = HashMap::new();
-    let row_of = |&(Site { stack, thread, kind }, ref figures): &(Site, Figures)| {
+    let row_of = |&(Site { stack, thread, kind, .. }, ref figures): &(Site, Figures)| {
         let stack = stacks.of(stack);
         let row = *by_key.entry((stack, thread, kind)).or_insert_with(|| {
             rows.push(Row { stack, thread, kind, figures: Figures::default() });

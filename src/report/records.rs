@@ -12,7 +12,7 @@ use super::json;
 use super::native;
 use super::place::{LineResolver, Place, Places};
 use super::plain::Plain;
-use crate::analysis::{Aggregate, Figures, Site, Sum};
+use crate::analysis::{Aggregate, Figures, Site, Sum, weight};
 use crate::capture::{Events, Reader};
 use crate::model::{
     Clock, CodeObject, End, Event, Frame, Metadata, NativeModule, Note, NoteKind, ProcessId, ProcessLife,
@@ -28,6 +28,8 @@ pub struct Records<'a> {
     frames: HashMap<Frame, String>,
     /// When the unfinished call of a thread began.
     began: HashMap<ThreadSerial, Tick>,
+    /// The interval between samples of each thread of which only samples were recorded.
+    sampling: HashMap<ThreadSerial, u64>,
     /// Of each process, if there are several.
     pids: HashMap<ProcessId, u32>,
     line: String,
@@ -52,8 +54,8 @@ impl<'a> Records<'a> {
     pub fn new(reader: &'a Reader, lines: LineResolver<'a>, format: Format) -> Records<'a> {
         let places = Places::new(reader, lines);
         let pids = pids(reader);
-        let (frames, began) = (HashMap::new(), HashMap::new());
-        Records { reader, format, places, frames, began, pids, line: String::new() }
+        let (frames, began, sampling) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Records { reader, format, places, frames, began, sampling, pids, line: String::new() }
     }
 
     /// Writes them.
@@ -106,11 +108,16 @@ impl<'a> Records<'a> {
             self.began.insert(event.thread, event.at);
             return Ok(());
         }
+        if let What::Sampling { interval } = event.what
+            && self.sampling.insert(event.thread, interval) == Some(interval)
+        {
+            return Ok(());
+        }
         let before = self.began.remove(&event.thread).map(|at| self.clock().nanos(at)).unwrap_or(t_ns);
         self.line.clear();
         let pid = self.pids.get(&event.process).copied();
-        let fields =
-            Fields { event, pid, t_ns, before, since: since(event).map(|at| self.clock().nanos(at)) };
+        let since = since(event).map(|at| self.clock().nanos(at));
+        let fields = Fields { event, pid, t_ns, before, since, weight: self.weight(event) };
         match self.format {
             Format::Json => fields.json(&mut self.line),
             Format::Text { .. } => fields.text(&mut self.line),
@@ -121,6 +128,13 @@ impl<'a> Records<'a> {
         }
         self.line.push_str(if self.format == Format::Json { "}\n" } else { "\n" });
         out.write_all(self.line.as_bytes())
+    }
+
+    /// How many blocks a sample stands for.
+    fn weight(&self, event: &Event) -> Option<f64> {
+        let interval = *self.sampling.get(&event.thread)?;
+        let (kind, _, size) = event.what.begins()?;
+        (!kind.is_mapping()).then(|| weight(interval, size))
     }
 
     /// Where events were not kept: what became of them, by who allocated from where. Chunks that
@@ -221,7 +235,8 @@ fn in_its_process(process: ProcessId, what: What) -> What {
             What::Mremap { old_addr: own(old_addr), old_size, addr: own(addr), size, flags }
         }
         What::Munmap { addr, size } => What::Munmap { addr: own(addr), size },
-        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd | What::Lost { .. } => what,
+        What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => what,
+        What::Lost { .. } | What::Sampling { .. } | What::Passed { .. } => what,
     }
 }
 
@@ -257,6 +272,7 @@ struct Fields<'a> {
     t_ns: u64,
     before: u64,
     since: Option<u64>,
+    weight: Option<f64>,
 }
 
 impl Fields<'_> {
@@ -268,6 +284,8 @@ impl Fields<'_> {
             What::Munmap { .. } => "munmap",
             What::ProcessEnd => "process_end",
             What::Lost { .. } => "lost",
+            What::Sampling { .. } => "sampling",
+            What::Passed { .. } => "passed",
             What::ReallocBegin { .. } => "realloc_begin",
             What::MremapBegin { .. } => "mremap_begin",
         }
@@ -297,8 +315,13 @@ impl Fields<'_> {
                 let since = self.since.unwrap_or(t_ns);
                 write!(line, r#","since_ns":{since},"allocations":{allocations},"frees":{frees}"#)
             }
+            What::Sampling { interval } => write!(line, r#","interval":{interval}"#),
+            What::Passed { allocations, bytes } => {
+                write!(line, r#","allocations":{allocations},"bytes":{bytes}"#)
+            }
             What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => Ok(()),
-        }
+        }?;
+        self.weight.map_or(Ok(()), |weight| write!(line, r#","weight":{weight}"#))
     }
 
     fn text(&self, line: &mut String) -> std::fmt::Result {
@@ -316,8 +339,11 @@ impl Fields<'_> {
                 write!(line, "{old_addr}  {old_size} -> {addr}  {size}  flags {flags}")
             }
             What::Lost { allocations, frees, .. } => write!(line, "{allocations} allocations, {frees} frees"),
+            What::Sampling { interval } => write!(line, "a sample every {interval} bytes"),
+            What::Passed { allocations, bytes } => write!(line, "{allocations} allocations, {bytes} bytes"),
             What::ReallocBegin { .. } | What::MremapBegin { .. } | What::ProcessEnd => Ok(()),
-        }
+        }?;
+        self.weight.map_or(Ok(()), |weight| write!(line, "  for {weight:.1}"))
     }
 }
 

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::Format;
+use super::estimates::{self, Estimates};
 use super::json;
 use super::module::{Modules, NO_FILE};
 use super::place::{NO_PYTHON, Place, tail};
@@ -73,6 +74,10 @@ pub struct SummaryReport {
     domains: bool,
     #[serde(skip)]
     is_whole: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<Estimates>,
+    #[serde(skip)]
+    estimates: Option<[String; 2]>,
     #[serde(skip)]
     small_objects: Option<&'static str>,
     #[serde(skip)]
@@ -150,6 +155,8 @@ impl SummaryReport {
             end_reason: profile.completeness.end_reason.name(),
             domains: profile.metadata.domains,
             is_whole: profile.completeness.is_whole(),
+            sampled: Estimates::of(profile),
+            estimates: estimates::told(profile),
             small_objects: small_objects::seen_only_as(profile.metadata),
             title,
             rows: Rows { by: wanted.by, rows },
@@ -169,6 +176,9 @@ impl SummaryReport {
         if !self.is_whole {
             let lost = count(self.lost_events);
             writeln!(out, "INCOMPLETE: {lost} events lost, {} chunks damaged", self.damaged_chunks)?;
+        }
+        if let Some([first, second]) = &self.estimates {
+            writeln!(out, "{first}\n{second}")?;
         }
         if let Some(text) = self.small_objects {
             writeln!(out, "{text}\n{}", small_objects::REMEDY)?;

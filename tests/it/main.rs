@@ -48,6 +48,7 @@ mod protections;
 mod ps;
 mod reports;
 mod run;
+mod sample;
 mod scribbled;
 mod seccomp;
 mod service;

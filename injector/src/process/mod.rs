@@ -29,7 +29,14 @@ pub use patience::is_late;
 pub use task::{Activity, ResidentSet, TaskState, TaskStatus, Tid};
 
 use pidfd::PidFd;
+use procfs::Current;
 use prof_shared::region::PAGE;
+
+/// Bytes of memory that this machine has.
+pub fn machine_memory() -> io::Result<u64> {
+    let memory = procfs::Meminfo::current().map_err(io::Error::other)?;
+    Ok(memory.mem_total)
+}
 
 /// A process, pinned: if its pid is reused, every look fails.
 pub struct Process {

@@ -10,6 +10,7 @@
 pub mod fields;
 pub mod kind;
 pub mod native;
+pub mod random;
 pub mod record;
 pub mod region;
 pub mod ring;

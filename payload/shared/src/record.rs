@@ -28,8 +28,12 @@ pub const CODE_BYTES: u8 = 27;
 pub const STACK: u8 = 32;
 /// Tag of a [`Record::Origin`] in a forked process.
 pub const ORIGIN_OF_CHILD: u8 = 33;
+/// Tag of [`Record::Sampling`].
+pub const SAMPLING: u8 = 34;
+/// Tag of [`Record::Passed`].
+pub const PASSED: u8 = 35;
 /// Tag of [`Record::Native`].
-pub const NATIVE: u8 = 34;
+pub const NATIVE: u8 = 36;
 
 /// The most bytes of an event.
 pub const EVENT_MAX: usize = 1 + 2 * fields::ROOM + 5;
@@ -41,6 +45,10 @@ pub const FRAME_MAX: usize = fields::FRAME_ROOM;
 pub const ORIGIN_MAX: usize = 1 + 6 * 5 + varint::MAX_LEN;
 /// The most bytes of a [`Record::Lost`].
 pub const LOST_MAX: usize = 1 + 2 * varint::MAX_LEN;
+/// The most bytes of a [`Record::Sampling`].
+pub const SAMPLING_MAX: usize = 1 + varint::MAX_LEN;
+/// The most bytes of a [`Record::Passed`].
+pub const PASSED_MAX: usize = 1 + 2 * varint::MAX_LEN;
 /// The most bytes of a [`Record::Code`].
 pub const CODE_MAX: usize = 1 + 5 * 6;
 /// The most bytes of a [`Record::CodeBytes`] besides its text.
@@ -102,6 +110,18 @@ pub enum Record<'a> {
         allocations: u64,
         /// Frees dropped.
         frees: u64,
+    },
+    /// Of the blocks that this chunk tells of only samples are recorded.
+    Sampling {
+        /// The mean number of bytes between two samples.
+        interval: u64,
+    },
+    /// Allocations of this thread since its previous record that were no samples.
+    Passed {
+        /// How many.
+        allocations: u64,
+        /// The bytes asked for.
+        bytes: u64,
     },
     /// A code object is about to be described.
     Code {
@@ -309,6 +329,19 @@ impl<'a> Encoder<'a> {
         self.number(frees);
     }
 
+    /// [`Record::Sampling`].
+    pub fn sampling(&mut self, interval: u64) {
+        self.byte(SAMPLING);
+        self.number(interval);
+    }
+
+    /// [`Record::Passed`].
+    pub fn passed(&mut self, allocations: u64, bytes: u64) {
+        self.byte(PASSED);
+        self.number(allocations);
+        self.number(bytes);
+    }
+
     /// [`Record::Code`].
     pub fn code(&mut self, id: u32, first_line: u32, lengths: [u32; 4]) {
         self.byte(CODE);
@@ -486,6 +519,8 @@ impl Decoder {
                 self.origin(Process { number, parent, pid }, bytes)
             }
             LOST => Ok(Record::Lost { allocations: number(bytes)?, frees: number(bytes)? }),
+            SAMPLING => Ok(Record::Sampling { interval: number(bytes)? }),
+            PASSED => Ok(Record::Passed { allocations: number(bytes)?, bytes: number(bytes)? }),
             CODE => code(bytes),
             CODE_BYTES => code_bytes(bytes),
             NATIVE => {
@@ -696,7 +731,7 @@ mod tests {
         let [Record::Native { pops: 3, mut pushes }] = records[..] else { panic!("{records:?}") };
         let frames: Vec<_> = core::iter::from_fn(|| pushes.next_flagged()).collect();
         assert_eq!(frames, [(1, 0x1234, false), (2, -1, true), (3, i32::MIN, false)]);
-        assert_eq!(bytes[..5], [0x22, 0x33, 0x04, 0x01, 0x35]);
+        assert_eq!(bytes[..5], [0x24, 0x33, 0x04, 0x01, 0x35]);
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //!  SLOTS    …         one ThreadSlot a thread, found by thread pointer
 //!  FRAMES   …         each slot's previous Python stack
 //!  CODES    …         code objects already described
+//!  SAMPLERS …         one Sampler a thread, for its slot
+//!  SAMPLED  8 MiB     addresses of the samples that are allocated
 //!  NATIVE   …         each slot's previous native stack, if those are recorded
 //! ```
 //!
@@ -23,7 +25,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 9;
+pub const LAYOUT: u32 = 10;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -49,6 +51,8 @@ pub const SLOTS: u64 = STACK + STACK_BYTES;
 
 /// Entries of the code table.
 pub const CODE_COUNT: u64 = 128 << 10;
+/// Buckets of the table of samples; of those as many are used as the samples need.
+pub const BUCKET_COUNT: u64 = 128 << 10;
 /// How far from its home an entry of a table may lie.
 pub const PROBES: usize = 64;
 /// Python frames remembered a thread; deeper stacks are cut at the root.
@@ -82,9 +86,19 @@ impl Shape {
         self.frames() + self.slot_count * size_of::<FrameCache>() as u64
     }
 
+    /// Offset of the samplers.
+    pub const fn samplers(self) -> u64 {
+        self.codes() + CODE_COUNT * size_of::<CodeSlot>() as u64
+    }
+
+    /// Offset of the table of samples.
+    pub const fn sampled(self) -> u64 {
+        self.samplers() + self.slot_count * size_of::<Sampler>() as u64
+    }
+
     /// Offset of the native stacks.
     pub const fn native(self) -> u64 {
-        self.codes() + CODE_COUNT * size_of::<CodeSlot>() as u64
+        self.sampled() + BUCKET_COUNT * size_of::<Bucket>() as u64
     }
 
     /// Bytes in all.
@@ -276,6 +290,10 @@ pub struct Region {
     pub process: AtomicU32,
     /// Number of the process that forked it.
     pub parent: AtomicU32,
+    /// The mean number of bytes between two samples; 0: every allocation is recorded.
+    pub sample_interval: AtomicU64,
+    /// Buckets of the table of samples that are used, a power of two, less one.
+    pub bucket_mask: u64,
     /// Start of the second that `wait_spent` belongs to.
     pub wait_window: AtomicU64,
     /// Ticks waited in it.
@@ -516,6 +534,26 @@ pub struct CodeSlot {
     reserved: u32,
 }
 
+/// When a thread takes its next sample. Only its owner touches it.
+#[repr(C, align(64))]
+pub struct Sampler {
+    /// The interval that `left` was drawn for; 0: none was drawn yet.
+    pub interval: Cell<u64>,
+    /// The allocation with the so manieth byte from now is a sample; 0: to be drawn.
+    pub left: Cell<u64>,
+    /// Allocations since the previous record that were no samples.
+    pub passed: Cell<u64>,
+    /// Their bytes.
+    pub passed_bytes: Cell<u64>,
+    /// The state of its random numbers.
+    pub random: Cell<u64>,
+}
+
+/// A part of the table of samples: addresses, 0 where there is none.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub struct Bucket(pub [AtomicU64; 8]);
+
 /// What the stub executes: steps in order, each answer in place.
 #[repr(C)]
 pub struct Program {
@@ -560,6 +598,8 @@ const _: () = assert!(size_of::<Region>() as u64 <= STUB - HEADER);
 const _: () = assert!(size_of::<Program>() as u64 <= STACK - PROGRAM);
 const _: () = assert!(size_of::<Entry>() == 64);
 const _: () = assert!(size_of::<ThreadSlot>() == 128);
+const _: () = assert!(size_of::<Sampler>() == 64);
+const _: () = assert!(size_of::<Bucket>() == 64);
 const _: () = assert!(size_of::<FrameCache>() == (128 << 10) + 64);
 const _: () = assert!(size_of::<NativeFrame>() == 40);
 const _: () = assert!(core::mem::offset_of!(ThreadSlot, data) == 64);

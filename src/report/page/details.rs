@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::report::json;
 use crate::report::profile::Profile;
-use crate::report::small_objects;
+use crate::report::{estimates, small_objects};
 
 /// A recording in words and figures.
 #[derive(Debug, Serialize)]
@@ -36,6 +36,7 @@ pub struct Details<'p> {
     gaps: Vec<[u64; 4]>,
     notes: Vec<NoteText<'p>>,
     domains: bool,
+    estimates: Option<String>,
     small_objects: Option<String>,
 }
 
@@ -80,6 +81,7 @@ impl<'p> Details<'p> {
             gaps: gaps.collect(),
             notes: notes.collect(),
             domains: metadata.domains,
+            estimates: estimates::told(profile).map(|lines| lines.join(" ")),
             small_objects: small_objects::seen_only_as(metadata)
                 .map(|text| format!("{text} {}", small_objects::REMEDY)),
         }

@@ -8,6 +8,7 @@ use super::when::When;
 use super::{HeldSite, StatsReport};
 use crate::analysis::Sum;
 use crate::model::{Entry, Losses, Note};
+use crate::report::estimates::Estimates;
 use crate::report::json;
 use crate::report::native::NativeCounts;
 use crate::report::place::Place;
@@ -46,6 +47,7 @@ struct Root<'a> {
     unresolved_codes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     native: Option<NativeCounts>,
+    sampled: Option<Estimates>,
     notes: &'a [Note],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     processes: &'a [ProcessSums],
@@ -177,6 +179,7 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         damaged_chunks: report.profile.completeness.damaged_chunks,
         unresolved_codes: report.profile.completeness.unresolved_codes,
         native: report.profile.native,
+        sampled: Estimates::of(&report.profile),
         notes: report.profile.notes,
         processes: &report.processes,
         resident_set: ResidentSet::of(&report.profile.resident),

@@ -8,9 +8,9 @@ use crate::model::{EndReason, MallocArena};
 use crate::report::place::{NO_PYTHON, Place};
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
-use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural, signed_bytes};
 use crate::report::view::View;
+use crate::report::{estimates, small_objects};
 
 const WIDTH: usize = 80;
 /// Call sites that still hold memory, and that free it again.
@@ -233,6 +233,7 @@ fn notes(report: &StatsReport<'_>) -> Vec<String> {
         let frees = plural(report.unproven_lost_frees(), "free");
         lines.push(format!("{frees} missing: what is shown as still held may be freed"));
     }
+    lines.extend(estimates::told(&report.profile).into_iter().flatten());
     if let Some(text) = small_objects::seen_only_as(report.profile.metadata) {
         lines.extend([text.to_owned(), small_objects::REMEDY.to_owned()]);
     }

@@ -7,6 +7,7 @@ use super::when::When;
 use super::{Churn, HeldSite, StatsReport};
 use crate::analysis::Sum;
 use crate::model::Losses;
+use crate::report::estimates::Estimates;
 use crate::report::json;
 use crate::report::place::Place;
 use crate::report::resident::ResidentSet;
@@ -29,6 +30,8 @@ struct Root<'a> {
     gaps: usize,
     damaged_chunks: u64,
     longest_pause_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<Estimates>,
     resident_set: Option<ResidentSet<'a>>,
     peak_bytes: u64,
     peak_time_ns: u64,
@@ -85,6 +88,7 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         gaps: report.profile.gaps().len(),
         damaged_chunks: report.profile.completeness.damaged_chunks,
         longest_pause_us: report.profile.completeness.longest_pause_us,
+        sampled: Estimates::of(&report.profile),
         resident_set: ResidentSet::of(&report.profile.resident),
         peak_bytes: totals.peak_bytes,
         peak_time_ns: report.profile.nanos(totals.peak_at),

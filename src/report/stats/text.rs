@@ -9,9 +9,9 @@ use crate::model::{EndReason, MallocArena};
 use crate::report::place::{NO_PYTHON, Place, tail};
 use crate::report::plain::Plain;
 use crate::report::resident::{Ends, Growth};
-use crate::report::small_objects;
 use crate::report::units::{bytes, count, duration, plural};
 use crate::report::view::View;
+use crate::report::{estimates, small_objects};
 
 /// Frames shown of a stack.
 const FRAMES: usize = 8;
@@ -193,6 +193,9 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
     let native = report.profile.native.map(|native| native.told());
     for (value, text) in native.into_iter().flatten().filter(|(value, _)| *value > 0) {
         writeln!(out, "  note: {} {text}", plural(value, "allocation"))?;
+    }
+    if let Some([first, second]) = estimates::told(&report.profile) {
+        writeln!(out, "  note: {first}\n        {second}")?;
     }
     if let Some(text) = small_objects::seen_only_as(report.profile.metadata) {
         writeln!(out, "  note: {text}\n        {}", small_objects::REMEDY)?;

@@ -3,8 +3,8 @@
 use crate::model::{EndReason, NoteKind};
 use crate::report::plain::Plain;
 use crate::report::profile::Profile;
-use crate::report::small_objects;
 use crate::report::units::{duration, plural};
+use crate::report::{estimates, small_objects};
 
 /// How sentences begin that say that figures are not exact.
 pub(super) const INCOMPLETE: &str = "INCOMPLETE:";
@@ -32,6 +32,7 @@ pub(super) fn of(profile: &Profile<'_>) -> Vec<String> {
     let is_of_loss = |kind| matches!(kind, NoteKind::Loss | NoteKind::Damage);
     let notes = profile.notes.iter().filter(|note| is_of_loss(note.kind)).take(NOTES);
     all.extend(notes.map(|note| format!("note: {}", Plain(&note.text))));
+    all.extend(estimates::told(profile).map(|lines| format!("note: {}", lines.join(" "))));
     all.extend(small_objects::seen_only_as(profile.metadata).map(|text| format!("note: {text}")));
     all
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use super::Transform;
 use crate::analysis::{Figures, Gap, Sum};
 use crate::model::{Losses, Note, Tid};
+use crate::report::estimates::Estimates;
 use crate::report::json;
 use crate::report::profile::{Profile, Row};
 use crate::report::view::View;
@@ -37,6 +38,8 @@ struct Head<'p> {
     gaps: Vec<GapText>,
     damaged_chunks: u64,
     unresolved_codes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<Estimates>,
     notes: &'p [Note],
 }
 
@@ -120,6 +123,7 @@ fn head<'p>(transform: &Transform<'p, '_>) -> Head<'p> {
         gaps: profile.gaps().iter().map(|gap| gap_text(profile, gap)).collect(),
         damaged_chunks: whole.damaged_chunks,
         unresolved_codes: whole.unresolved_codes,
+        sampled: Estimates::of(profile),
         notes: profile.notes,
     }
 }

@@ -38,7 +38,7 @@ pub struct Capture {
 }
 
 /// One memory event. Fields that a kind does not have are 0 or empty.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Event {
     pub kind: String,
     pub t_ns: u64,
@@ -53,6 +53,8 @@ pub struct Event {
     pub size: u64,
     #[serde(default)]
     pub old_size: u64,
+    /// How many blocks a sample stands for.
+    pub weight: Option<f64>,
     /// Leaf first.
     #[serde(default)]
     pub stack: Vec<Frame>,

@@ -125,7 +125,7 @@ function gapBanner() {
 }
 
 function renderBanners() {
-  const hints = app.model.recordings.map((recording) => recording.small_objects).filter(Boolean);
+  const hints = app.model.recordings.flatMap((recording) => [recording.estimates, recording.small_objects]).filter(Boolean);
   const banners = [...new Set(hints)].map((hint) => el("div", { class: "banner" }, el("span", {}, `ⓘ ${plain(hint).replace(/`/g, "")}`)));
   const hadFocus = document.activeElement?.id === "late";
   fill(byId("banners"), gapBanner(), ...banners);
