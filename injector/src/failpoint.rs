@@ -3,7 +3,7 @@
 //! After each step that changes the target stands a [`fail_point`]. With the
 //! feature `failpoints`, the variable `PROF_FAIL_AT=<name or number>:<kill|stop|error>`
 //! chooses one, by its name or as the n-th that is passed, from 1. Without the
-//! feature nothing is compiled in.
+//! feature nothing is compiled in. A [`panic_point`] is passed again and again.
 
 /// A fail point that was told to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +17,14 @@ pub fn fail_point(_name: &'static str) -> Result<(), ToldToFail> {
     Ok(())
 }
 
+/// Panics where a test wants it: `PROF_PANIC_AT=<name>:<file>` chooses a place, and the moment
+/// from which on the file is there.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn panic_point(_name: &'static str) {}
+
 #[cfg(feature = "failpoints")]
-pub use enabled::fail_point;
+pub use enabled::{fail_point, panic_point};
 
 #[cfg(feature = "failpoints")]
 mod enabled {
@@ -40,6 +46,21 @@ mod enabled {
         match &*CHOSEN {
             Some((place, action)) if *place == name || *place == number.to_string() => act(name, action),
             _ => Ok(()),
+        }
+    }
+
+    static PANICS: LazyLock<Option<(String, String)>> = LazyLock::new(|| {
+        let value = std::env::var("PROF_PANIC_AT").ok()?;
+        value.split_once(':').map(|(place, file)| (place.to_owned(), file.to_owned()))
+    });
+
+    /// Panics where and when it was told to.
+    pub fn panic_point(name: &'static str) {
+        if let Some((place, file)) = &*PANICS
+            && place == name
+            && std::fs::exists(file).unwrap_or(false)
+        {
+            panic!("told to panic at {name}");
         }
     }
 

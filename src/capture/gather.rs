@@ -7,12 +7,13 @@ use std::io;
 use std::path::Path;
 
 use super::block::Blocks;
-use super::columns::{self, Records};
+use super::columns::Records;
 use super::error::{Error, Result};
 use super::index::BlockEntry;
 use super::online::Online;
 use super::piece::PieceHead;
 use super::reader::Rest;
+use super::waiting::Waiting;
 use super::writer::{Begun, Writer};
 use crate::model::{
     ChunkSerial, CodeObject, End, Event, Metadata, NativeFunction, NativeModule, NativePlace, Note,
@@ -34,17 +35,13 @@ impl Gathering {
     }
 
     /// Whole records of a chunk, from byte `offset` of it on.
-    pub fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) {
-        let mut records = Records::default();
-        records.refill(|columns| {
-            columns::split(raw, columns);
-            Some(())
-        });
-        self.take(PieceHead::of(chunk, offset, raw), records);
+    pub fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: Vec<u8>) {
+        let head = PieceHead::of(chunk, offset, &raw);
+        self.online.add(head, Waiting::Raw { bytes: raw, read: 0 });
     }
 
     pub(super) fn take(&mut self, head: PieceHead, records: Records) {
-        self.online.add(head, records);
+        self.online.add(head, Waiting::Sorted(records));
     }
 
     /// Takes a block that is no piece; false if it is damaged.
@@ -198,7 +195,7 @@ mod tests {
         let mut begun = scratch.writer().begun().expect("it is there");
         let mut gathering = gathered();
         let records = Records::of(1, 0, 10).malloc(20, 0x10, 8).free(30, 0x10);
-        gathering.piece(ChunkSerial(1), 0, records.bytes());
+        gathering.piece(ChunkSerial(1), 0, records.bytes().to_vec());
         gathering.finish();
         let mut events = 0;
         gathering.for_each_due(|_| events += 1);

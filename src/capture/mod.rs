@@ -29,6 +29,7 @@ mod merge;
 mod online;
 mod piece;
 mod reader;
+mod waiting;
 mod writer;
 
 #[cfg(feature = "fuzzing")]

@@ -12,11 +12,12 @@
 
 use hashbrown::HashMap;
 use std::cmp::Reverse;
+use std::collections::vec_deque::Drain;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use super::chunk::{ChunkDecoder, Item};
-use super::columns::Records;
+use super::chunk::ChunkDecoder;
 use super::piece::PieceHead;
+use super::waiting::{Left, Waiting};
 use crate::model::{ChunkSerial, Event, Stacks, ThreadSerial, Tick};
 
 /// So many rounds a piece waits for others that are older.
@@ -45,6 +46,10 @@ pub(super) struct Online {
 /// At one tick what ends memory comes first, then threads by number; last, the index.
 type Key = (Tick, bool, ThreadSerial, usize);
 
+fn key(event: &Event, index: usize) -> Key {
+    (event.at, !event.what.ends_memory(), event.thread, index)
+}
+
 #[derive(Debug, Default)]
 struct Thread {
     /// By number.
@@ -67,7 +72,7 @@ struct Chunk {
 #[derive(Debug)]
 struct Piece {
     round: u64,
-    records: Records,
+    records: Waiting,
     bytes: u32,
 }
 
@@ -83,7 +88,7 @@ impl Online {
     }
 
     /// Takes a piece.
-    pub fn add(&mut self, head: PieceHead, records: Records) {
+    pub fn add(&mut self, head: PieceHead, records: Waiting) {
         if head.offset == 0 && !self.chunks.contains_key(&head.chunk) {
             self.begin(head);
         }
@@ -128,15 +133,23 @@ impl Online {
     pub fn for_each_due(&mut self, mut take: impl FnMut(&Event)) {
         for thread in 0..self.threads.len() {
             if self.threads[thread].head.is_none() {
-                self.advance(thread);
+                self.advance(thread, |_| false);
             }
         }
         while self.is_due() {
-            let Some(Reverse((.., thread))) = self.heads.pop() else { return };
-            if let Some(event) = self.threads[thread].head.take() {
+            let Some(Reverse((.., index))) = self.heads.pop() else { return };
+            if let Some(event) = self.threads[index].head.take() {
                 take(&event);
             }
-            self.advance(thread);
+            // As long as the next one is of the same thread there is nothing to sort.
+            let other = self.heads.peek().map(|&Reverse(other)| other);
+            self.advance(index, |event| {
+                let is_next = other.is_none_or(|other| key(event, index) < other);
+                if is_next {
+                    take(event);
+                }
+                is_next
+            });
         }
     }
 
@@ -145,9 +158,11 @@ impl Online {
         self.is_finished || self.held > MAX_HELD || self.waiting.first_key_value().is_some_and(is_old)
     }
 
-    /// Finds the thread's next event, and leaves chunks that are used up.
-    fn advance(&mut self, index: usize) {
+    /// Offers the thread's next events, of one piece at most, until one is not taken, which
+    /// then is its head; leaves chunks that are used up.
+    fn advance(&mut self, index: usize, mut offer: impl FnMut(&Event) -> bool) {
         let thread = &mut self.threads[index];
+        let mut is_same_piece = true;
         while let Some((_, chunk)) = thread.chunks.first_key_value() {
             let number_of_chunks = thread.chunks.len();
             let is_first_known = chunk.decoder.is_none() && chunk.first_round >= self.round;
@@ -157,20 +172,25 @@ impl Online {
             }
             let Some(mut entry) = thread.chunks.first_entry() else { return };
             let chunk = entry.get_mut();
-            let event = chunk.next(thread.previous, &mut self.stacks, |piece| {
-                self.held -= piece.bytes as usize;
-                if let Some(left) = self.waiting.get_mut(&piece.round) {
-                    *left -= 1;
-                    if *left == 0 {
-                        self.waiting.remove(&piece.round);
+            while let Some(left) =
+                chunk.read(&mut thread.previous, &mut self.stacks, |event| is_same_piece && offer(event))
+            {
+                if let Left::Event(event) = left {
+                    self.heads.push(Reverse(key(&event, index)));
+                    thread.head = Some(event);
+                    return;
+                }
+                // What is due may be another thread's now.
+                is_same_piece = false;
+                for piece in chunk.leave(left) {
+                    self.held -= piece.bytes as usize;
+                    if let Some(left) = self.waiting.get_mut(&piece.round) {
+                        *left -= 1;
+                        if *left == 0 {
+                            self.waiting.remove(&piece.round);
+                        }
                     }
                 }
-            });
-            if let Some(event) = event {
-                thread.previous = Some(event.at);
-                thread.head = Some(event);
-                self.heads.push(Reverse((event.at, !event.what.ends_memory(), event.thread, index)));
-                return;
             }
             if number_of_chunks == 1 {
                 return;
@@ -183,42 +203,41 @@ impl Online {
 }
 
 impl Chunk {
-    /// The next event of the pieces that are there. `used` is told of each that is used up.
-    fn next(
+    /// Offers the events of the first piece, until one is not taken; `None` if there is no
+    /// piece.
+    fn read(
         &mut self,
-        previous: Option<Tick>,
+        previous: &mut Option<Tick>,
         stacks: &mut Stacks,
-        mut used: impl FnMut(Piece),
-    ) -> Option<Event> {
-        let decoder = self.decoder.get_or_insert_with(|| ChunkDecoder::new(previous));
-        while let Some(piece) = self.pieces.front_mut() {
-            let mut unread = piece.records.unread();
-            let item = decoder.next(&mut unread, stacks);
-            let left = unread.left();
-            match item {
-                Ok(Some(Item::Event(event))) => {
-                    piece.records.read_until(left);
-                    return Some(event);
-                }
-                Ok(Some(Item::Code(_))) => piece.records.read_until(left),
-                Ok(None) if unread.is_empty() => {
-                    self.pieces.pop_front().into_iter().for_each(&mut used);
-                }
-                Ok(None) | Err(_) => {
-                    (self.end, self.is_lost) = (u64::MAX, true);
-                    self.pieces.drain(..).for_each(&mut used);
-                }
+        mut offer: impl FnMut(&Event) -> bool,
+    ) -> Option<Left> {
+        let decoder = self.decoder.get_or_insert_with(|| ChunkDecoder::new(*previous));
+        let piece = self.pieces.front_mut()?;
+        Some(piece.records.read(decoder, stacks, |event| {
+            *previous = Some(event.at);
+            offer(event)
+        }))
+    }
+
+    /// The pieces that are used up: the first one, or all where it is damaged.
+    fn leave(&mut self, left: Left) -> Drain<'_, Piece> {
+        let used = match left {
+            Left::Damage => {
+                (self.end, self.is_lost) = (u64::MAX, true);
+                self.pieces.len()
             }
-        }
-        None
+            _ => 1,
+        };
+        self.pieces.drain(..used)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::capture::columns;
     use crate::capture::testing::{Records, Scratch, put_chunk};
     use crate::capture::{Follower, Reader};
-    use crate::model::{ChunkSerial, Event};
     use std::path::Path;
 
     fn followed(path: &Path) -> Vec<Event> {
@@ -244,6 +263,64 @@ mod tests {
         let exact: Vec<_> = Reader::open(&scratch.path()).expect("a capture").events().collect();
         assert_eq!(exact.len(), 7);
         assert_eq!(followed(&scratch.path()), exact);
+    }
+
+    /// Pieces that are taken as they come, too, however they are mixed.
+    #[test]
+    fn raw_and_sorted() {
+        let all = [
+            (1, Records::of(1, 0, 10).malloc(20, 0x10, 8).free(30, 0x10).malloc(30, 0x10, 9)),
+            (2, Records::of(2, 0, 5).malloc(25, 0x20, 7).free(30, 0x20).malloc(31, 0x20, 1)),
+            (3, Records::of(1, 1, 31).malloc(40, 0x30, 6)),
+        ];
+        let given = |is_raw: fn(u64) -> bool| {
+            let (mut online, mut moments) = (Online::default(), Vec::new());
+            for (chunk, records) in &all {
+                let raw = records.bytes().to_vec();
+                let head = PieceHead::of(ChunkSerial(*chunk), 0, &raw);
+                let waiting = match is_raw(*chunk) {
+                    true => Waiting::Raw { bytes: raw, read: 0 },
+                    false => Waiting::Sorted(sorted(&raw)),
+                };
+                online.add(head, waiting);
+            }
+            online.finish();
+            online.for_each_due(|event| moments.push((event.at.0, event.thread.0)));
+            assert_eq!((online.held, online.waiting.len(), online.damaged), (0, 0, 0));
+            moments
+        };
+        let exact = [(20, 1), (25, 2), (30, 1), (30, 2), (30, 1), (31, 2), (40, 1)];
+        for is_raw in [|_| true, |_| false, |chunk| chunk == 2, |chunk| chunk == 1] {
+            assert_eq!(given(is_raw), exact);
+        }
+    }
+
+    #[test]
+    fn damage_ends_a_chunk() {
+        for cut in [&[0xff, 0xff][..], &[0]] {
+            let (mut online, mut moments) = (Online::default(), Vec::new());
+            let whole = Records::of(1, 0, 10).malloc(20, 0x10, 8);
+            let raw = [whole.bytes(), cut].concat();
+            let length = raw.len() as u32;
+            let head = PieceHead::of(ChunkSerial(1), 0, &raw);
+            online.add(head, Waiting::Raw { bytes: raw, read: 0 });
+            let more = PieceHead { offset: length, raw_length: 0, ..head };
+            online.add(more, Waiting::Raw { bytes: Vec::new(), read: 0 });
+            let next = Records::of(1, 1, 31).malloc(40, 0x30, 6).bytes().to_vec();
+            online.add(PieceHead::of(ChunkSerial(2), 0, &next), Waiting::Raw { bytes: next, read: 0 });
+            online.finish();
+            online.for_each_due(|event| moments.push(event.at.0));
+            assert_eq!((moments, online.held, online.damaged), (vec![20, 40], 0, 1));
+        }
+    }
+
+    fn sorted(raw: &[u8]) -> columns::Records {
+        let mut records = columns::Records::default();
+        records.refill(|fresh| {
+            columns::split(raw, fresh);
+            Some(())
+        });
+        records
     }
 
     /// However much of the file is there, nothing is damaged, and what comes later is read on.

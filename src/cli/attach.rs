@@ -9,7 +9,6 @@ use prof_injector::tracee::sentry;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::background;
-use super::failure;
 use super::flamegraph;
 use super::recording::Recording;
 use super::several;
@@ -83,6 +82,8 @@ fn attach(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.which.all {
         return attach_all(arguments);
     }
+    // From here on, so that none is lost between a choice and the recording.
+    let signals = Signals::listen()?;
     let Chosen { pid, start_ticks } = arguments.which.choose(recording.ring_size)?;
     let options = Options { start_ticks, wait: arguments.wait, ..recording.options(pid) };
     if arguments.dry_run {
@@ -92,7 +93,6 @@ fn attach(arguments: &Arguments) -> anyhow::Result<()> {
         flamegraph::check_beside(capture, recording.force)?;
     }
     sentry::post();
-    let signals = Signals::listen()?;
     let talk = Talk::new(options.pid, arguments.progress, arguments.quiet, arguments.verbose);
     let mut view = View::new(talk.has_line() && !arguments.no_live, &signals.0);
     let mut tell = |progress| {
@@ -130,14 +130,8 @@ fn attach_all(arguments: &Arguments) -> anyhow::Result<()> {
     sentry::post();
     let signals = Signals::listen()?;
     let talk_of = |pid| Talk::new(pid, Form::Text, arguments.quiet, arguments.verbose).among_others();
-    let recorded = several::record_each(&all, &talk_of, &|| signals.reason());
-    let mut ended_well = 0;
-    for (talk, outcome) in recorded {
-        match conclude(arguments, &talk, outcome) {
-            Ok(()) => ended_well += 1,
-            Err(error) => drop(failure::tell(&error)),
-        }
-    }
+    let conclude = |talk: &Talk, outcome| conclude(arguments, talk, outcome);
+    let ended_well = several::record_each(&all, &talk_of, &|| signals.reason(), &conclude);
     anyhow::ensure!(
         ended_well == all.len(),
         "{} of {} recordings went wrong",

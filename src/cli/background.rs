@@ -34,7 +34,7 @@ pub(super) fn start(output: Option<&Path>, force: bool) -> anyhow::Result<()> {
     loop {
         let said = std::fs::read_to_string(&log).context("reading the log")?;
         if let Some(line) = begun(&said) {
-            eprintln!("{line}");
+            say!("{line}");
             tell(child.id(), &log);
             return Ok(());
         }
@@ -71,8 +71,8 @@ fn begun(said: &str) -> Option<&str> {
 
 fn tell(pid: u32, log: &Path) {
     let log = log.display().to_string();
-    eprintln!("prof: in the background as process {pid}, which writes what it says to {}", Plain(&log));
-    eprintln!("prof: `prof detach PID` ends the recording, PID being the recorded process");
+    say!("prof: in the background as process {pid}, which writes what it says to {}", Plain(&log));
+    say!("prof: `prof detach PID` ends the recording, PID being the recorded process");
 }
 
 /// It said why.

@@ -7,7 +7,7 @@ use prof_injector::tracee::sentry;
 /// End the recording of a process, or remove what a killed `prof attach` left in it.
 ///
 /// A recording that runs is ended in order, wherever it was started: its capture is complete,
-/// and nothing is left in the process. A `prof attach --all` ends all that it records.
+/// and nothing is left in the process. A `prof attach --all` goes on with the others.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  prof detach 4711\n  prof detach --children 4711")]
 pub(super) struct Arguments {
@@ -29,14 +29,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(recorder) = Recorder::of(pid) {
         recorder.end()?;
         let by = recorder.pid();
-        eprintln!("prof: ended the recording of process {pid} by process {by}, which has said where it is");
+        say!("prof: ended the recording of process {pid} by process {by}, which has said where it is");
         return Ok(());
     }
     match withdraw(pid)? {
-        None => eprintln!("prof: nothing of prof is in process {pid}"),
+        None => say!("prof: nothing of prof is in process {pid}"),
         Some(Left { detours }) => {
             let pause = longest_pause_us();
-            eprintln!(
+            say!(
                 "prof: removed {detours} detours and the payload from process {pid}; longest pause {pause} µs"
             );
         }
@@ -47,15 +47,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn clean_children(pid: i32) -> anyhow::Result<()> {
     let cleaned = withdraw_children(pid)?;
     if cleaned.is_empty() {
-        eprintln!("prof: no process carries anything of a recording of process {pid}");
+        say!("prof: no process carries anything of a recording of process {pid}");
     }
     let mut failed = 0;
     for Cleaned { pid, error } in &cleaned {
         match error {
-            None => eprintln!("prof: removed the hooks and the payload from process {pid}"),
+            None => say!("prof: removed the hooks and the payload from process {pid}"),
             Some(error) => {
                 failed += 1;
-                eprintln!("prof: process {pid}: {}", Plain(&error.to_string()));
+                say!("prof: process {pid}: {}", Plain(&error.to_string()));
             }
         }
     }

@@ -32,9 +32,9 @@ impl fmt::Display for Code {
 /// Tells it on stderr; gives the exit code.
 pub(super) fn tell(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<Told>().is_none() {
-        eprintln!("prof: {}", Plain(&line(error)));
+        say!("prof: {}", Plain(&line(error)));
         if let Some(hint) = hint(error) {
-            eprintln!("hint: {}", Plain(&hint));
+            say!("hint: {}", Plain(&hint));
         }
     }
     ExitCode::from(status(error))
@@ -65,8 +65,8 @@ pub(super) fn tell_usage(error: &clap::Error) -> ExitCode {
     // The first paragraph is the error, over several lines if it lists what is missing.
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let line: Vec<&str> = first.lines().map(str::trim).collect();
-    eprintln!("prof: {}", Plain(&line.join(" ")));
-    eprintln!("hint: `prof --help` and `prof COMMAND --help` show what is possible");
+    say!("prof: {}", Plain(&line.join(" ")));
+    say!("hint: `prof --help` and `prof COMMAND --help` show what is possible");
     ExitCode::from(USAGE)
 }
 

@@ -9,6 +9,15 @@
 //!
 //! `prof run` ends with the exit code of the program.
 
+/// Says a line on stderr. Who does not hear it, as where the terminal is gone, need not end
+/// anything.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let line = format_args!($($text)*);
+        let _unheard = std::io::Write::write_fmt(&mut std::io::stderr().lock(), format_args!("{line}\n"));
+    }};
+}
+
 mod attach;
 mod background;
 mod detach;

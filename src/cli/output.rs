@@ -57,7 +57,7 @@ impl Output {
         }
         written.with_context(|| format!("writing {shown}"))?;
         if !self.is_silent {
-            eprintln!("prof: wrote {shown}");
+            say!("prof: wrote {shown}");
         }
         Ok(())
     }

@@ -50,9 +50,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     out.flush()?;
     if candidates.is_empty() {
-        eprintln!("prof: no Python process was found");
+        say!("prof: no Python process was found");
     }
-    unseen(hidden).into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
+    unseen(hidden).into_iter().for_each(|unseen| say!("note: {unseen}"));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Recording {
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
     /// Stop recording when the capture has this size (500MiB, 2GiB). What waits to be written
-    /// by then still comes: less than the ring and 16 MiB.
+    /// by then still comes, compressed: less than twice the ring and 16 MiB.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     max_size: Option<u64>,
     /// What to do when the capture has the size of --max-size.

@@ -111,8 +111,8 @@ fn pass_signals_on(pid: Pid) -> anyhow::Result<()> {
 
 fn never_python(arguments: &Arguments, status: i32) -> ExitCode {
     if !arguments.quiet {
-        eprintln!("prof: nothing was recorded: the program ended without having been a CPython");
-        eprintln!("hint: what it starts is not recorded; give the Python program itself");
+        say!("prof: nothing was recorded: the program ended without having been a CPython");
+        say!("hint: what it starts is not recorded; give the Python program itself");
     }
     exit_code(status)
 }

@@ -1,7 +1,7 @@
-//! `prof attach --all`: several processes at once, each into a capture of its own. The longest
-//! pause that each tells of is that of all of them.
+//! `prof attach --all`: several processes at once, each into a capture of its own.
 
-use std::thread::scope;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{ScopedJoinHandle, scope};
 
 use super::failure;
 use super::talk::Talk;
@@ -12,37 +12,44 @@ use crate::report::Plain;
 /// Why all of them shall end.
 pub(super) type Stop<'s> = &'s (dyn Fn() -> Option<EndReason> + Sync);
 
-/// Records each until it ends; what could not be recorded is told at once.
+/// What is done once one has ended.
+pub(super) type Conclude<'c> = &'c (dyn Fn(&Talk, Outcome) -> anyhow::Result<()> + Sync);
+
+/// Records each until it ends, and concludes it then, one at a time; how many went well. What
+/// went wrong is told at once.
 pub(super) fn record_each(
     all: &[Options],
     talk_of: &(dyn Fn(i32) -> Talk + Sync),
     stop: Stop<'_>,
-) -> Vec<(Talk, Outcome)> {
+    conclude: Conclude<'_>,
+) -> usize {
+    let concluding = Mutex::new(());
     let record_one = |options: &Options| {
         let talk = talk_of(options.pid);
         let mut tell = |progress| talk.tell(progress);
-        match record(options, &mut Company { stop: &|| stop(), tell: &mut tell }) {
-            Ok(outcome) => Some((talk, outcome)),
-            Err(error) => {
-                tell_failure(options.pid, error);
-                None
-            }
+        let recorded = record(options, &mut Company { stop: &|| stop(), tell: &mut tell });
+        let _one_at_a_time = concluding.lock().unwrap_or_else(PoisonError::into_inner);
+        match recorded.map(|outcome| conclude(&talk, outcome)) {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => drop(failure::tell(&error)),
+            Err(error) => tell_failure(options.pid, error),
         }
+        false
     };
     let record_one = &record_one;
     scope(|scope| {
         let threads: Vec<_> = all.iter().map(|options| scope.spawn(move || record_one(options))).collect();
-        let outcome = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+        let went_well = |thread: ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        threads.into_iter().filter_map(outcome).collect()
+        threads.into_iter().map(went_well).filter(|&went_well| went_well).count()
     })
 }
 
 fn tell_failure(pid: i32, error: Error) {
     let error = error.into();
-    eprintln!("prof: process {pid} is not recorded: {}", Plain(&failure::line(&error)));
+    say!("prof: process {pid} is not recorded: {}", Plain(&failure::line(&error)));
     if let Some(hint) = failure::hint(&error) {
-        eprintln!("hint: {}", Plain(&hint));
+        say!("hint: {}", Plain(&hint));
     }
 }

@@ -101,9 +101,9 @@ impl Talk {
         match progress {
             Progress::Started { path, notes } => {
                 let path = path.display().to_string();
-                eprintln!("prof: recording pid {} to {}", self.pid, Plain(&path));
+                say!("prof: recording pid {} to {}", self.pid, Plain(&path));
                 for note in notes.iter().filter(|_| self.is_verbose) {
-                    eprintln!("note: {}", Plain(note));
+                    say!("note: {}", Plain(note));
                 }
             }
             Progress::Running { elapsed, events, live_bytes, is_estimate, resident_bytes, lost } => {
@@ -171,7 +171,7 @@ impl Talk {
         }
         if !outcome.children.is_empty() {
             let (count, pid) = (outcome.children.len(), self.pid);
-            eprintln!(
+            say!(
                 "note: {count} forked children carry hooks, which do nothing; `prof detach --children {pid}` removes them"
             );
         }

@@ -49,7 +49,7 @@ impl Which {
         let free = free(candidates);
         let (why, hint) = match free[..] {
             [one] if self.is_given() => {
-                unseen.into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
+                unseen.into_iter().for_each(|unseen| say!("note: {unseen}"));
                 return Ok(chosen(one));
             }
             [_, ..] if pick::is_possible() => return pick::pick(&census, || self.look(ring)),
@@ -62,7 +62,7 @@ impl Which {
             _ => (format!("{} Python processes could be meant", free.len()), "give the pid of one"),
         };
         write_table(candidates, &mut BufWriter::new(stderr().lock()))?;
-        unseen.into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
+        unseen.into_iter().for_each(|unseen| say!("note: {unseen}"));
         Err(refused(why, hint))
     }
 
@@ -73,7 +73,7 @@ impl Which {
         if free.is_empty() || free.len() < candidates.len() {
             write_table(&candidates, &mut BufWriter::new(stderr().lock()))?;
         }
-        unseen(hidden).into_iter().for_each(|unseen| eprintln!("note: {unseen}"));
+        unseen(hidden).into_iter().for_each(|unseen| say!("note: {unseen}"));
         match free[..] {
             [] if candidates.is_empty() => {
                 Err(refused(self.not_found(), "`prof ps` lists all Python processes"))

@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let window = window.narrow(Question::default(), profile.metadata).window;
         let transform = Transform { profile: &profile, view: select.view(), blocks: *blocks, window };
         // Not every form has a place for this.
-        transform.caveats().iter().for_each(|caveat| eprintln!("prof: {caveat}"));
+        transform.caveats().iter().for_each(|caveat| say!("prof: {caveat}"));
         output.write(file, format.suffix(), |out| Ok(transform.write(format, out)?))
     })
 }

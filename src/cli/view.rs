@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::{Builder, JoinHandle};
 
+use prof_injector::failpoint::panic_point;
 use signal_hook::consts::SIGINT;
 
 use super::{failure, live};
@@ -71,6 +72,11 @@ impl Drop for View {
 }
 
 fn show(file: &Path, is_over: &AtomicBool, caught: &AtomicUsize) {
+    // It is asked again and again.
+    let longest_pause_us = || {
+        panic_point("view");
+        longest_pause_us()
+    };
     match live::watch(file, Some(Own { is_over, longest_pause_us })) {
         Ok(Left { ending, page }) => {
             // Whoever listens for a signal has it too.

@@ -2,9 +2,11 @@
 //! then have another reader.
 
 use ratatui::crossterm::event::{self, Event};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use std::io;
+use std::io::{self, stdin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -69,10 +71,14 @@ impl Input {
     pub fn within(&self, limit: Duration) -> Option<Message> {
         self.messages.recv_timeout(limit).ok()
     }
-}
 
-impl Drop for Input {
-    fn drop(&mut self) {
+    /// Ends it, and gives what came up to then.
+    pub fn end(mut self) -> Vec<Message> {
+        self.stop();
+        self.messages.try_iter().collect()
+    }
+
+    fn stop(&mut self) {
         self.is_over.store(true, Relaxed);
         self.signals.close();
         for thread in self.threads.drain(..) {
@@ -82,16 +88,47 @@ impl Drop for Input {
     }
 }
 
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Reads until nobody wants more, and then all that is there.
 fn read(sender: &Sender<Message>, is_over: &AtomicBool) {
-    while !is_over.load(Relaxed) {
-        let (message, is_last) =
-            match event::poll(GLANCE).and_then(|is_there| is_there.then(event::read).transpose()) {
-                Ok(None) => continue,
-                Ok(Some(event)) => (Message::Event(event), false),
-                Err(error) => (Message::Gone(error), true),
-            };
-        if sender.send(message).is_err() || is_last {
-            return;
+    let mut patience = Duration::ZERO;
+    loop {
+        let is_end = is_over.load(Relaxed);
+        match next_event(if is_end { Duration::ZERO } else { patience }) {
+            Ok(None) if is_end => return,
+            Ok(None) => patience = GLANCE,
+            Ok(Some(event)) => {
+                patience = Duration::ZERO;
+                if sender.send(Message::Event(event)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Nobody may want to know.
+                let _unheard = sender.send(Message::Gone(error));
+                return;
+            }
         }
     }
+}
+
+/// The next event if one comes within this time. A terminal that is gone is an error: the
+/// library would read from its end for ever (crossterm 0.29, `event/source/unix/mio.rs`).
+fn next_event(patience: Duration) -> io::Result<Option<Event>> {
+    let terminal = stdin();
+    let mut wanted = [PollFd::new(&terminal, PollFlags::IN)];
+    let limit = Timespec::try_from(patience).expect("it is short");
+    match poll(&mut wanted, Some(&limit)) {
+        Ok(_) if wanted[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    event::poll(Duration::ZERO)?.then(event::read).transpose()
 }

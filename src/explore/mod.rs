@@ -160,13 +160,12 @@ impl Explorer<'_> {
         let source = self.snippets.of(self.state.spot(), self.state.material);
         let scene = Scene { facts: &self.facts, source, theme: self.theme };
         let state = &mut self.state;
-        self.screen.terminal().draw(|frame| {
+        self.screen.draw(|frame| {
             let areas = Areas::new(frame.area(), scene.facts, state);
             let Rect { y, height, .. } = areas.lines;
             state.outline.fit(y, height);
             draw::draw(frame, &areas, state, &scene);
-        })?;
-        Ok(())
+        })
     }
 
     fn suspend(&mut self) -> io::Result<()> {

@@ -6,7 +6,6 @@
 //!                       └────────────────┘                Drop
 //! ```
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
@@ -15,6 +14,7 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::layout::{Position, Rect};
+use ratatui::{Frame, Terminal};
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 use std::io::{self, BufWriter, IsTerminal, Stdout, stdin, stdout};
@@ -67,9 +67,15 @@ impl Screen {
         }
     }
 
-    /// What is drawn on.
-    pub fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<BufWriter<Stdout>>> {
-        &mut self.terminal
+    /// Draws, unless a panic, which may be another thread's, has given the terminal back.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        let is_ours = || match IS_TAKEN.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(io::Error::other("something went wrong elsewhere in prof")),
+        };
+        is_ours()?;
+        self.terminal.draw(render)?;
+        is_ours().inspect_err(|_| drop(execute!(stdout(), Show)))
     }
 
     /// Gives the terminal back, runs `meanwhile` and takes it again.

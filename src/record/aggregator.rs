@@ -114,7 +114,7 @@ impl Sink for Aggregator {
         Ok(())
     }
 
-    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) -> Result<()> {
+    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: Vec<u8>) -> Result<()> {
         self.gathering.piece(chunk, offset, raw);
         Ok(())
     }
@@ -189,8 +189,7 @@ pub struct Folding {
     samples: usize,
     /// Processes that it knows to have ended.
     ended: HashSet<u32>,
-    /// Threads with figures of their own.
-    own: HashSet<ThreadSerial>,
+    threads: Threads,
 }
 
 impl Folding {
@@ -204,7 +203,7 @@ impl Folding {
             fold: Fold::new(gathering.about(), Question::default()).with_history(history),
             samples: 0,
             ended: HashSet::new(),
-            own: HashSet::new(),
+            threads: Threads::default(),
         }
     }
 
@@ -225,8 +224,18 @@ impl Folding {
             thin_out(samples);
         }
         self.samples = samples.len();
-        let Folding { fold, own, .. } = self;
-        gathering.for_each_due(|event| fold.add(&shared(event, own)));
+        let Folding { fold, threads, .. } = self;
+        gathering.for_each_due(|event| match threads.has_own(event.thread) {
+            true => fold.add(event),
+            false => fold.add(&of_others(event)),
+        });
+        if threads.begin_to_share() {
+            let text = format!(
+                "more than {MAX_THREADS} threads allocated: the others of each process are counted as one thread, \
+                 0, by which what they freed soon is told, too"
+            );
+            gathering.notes().push(Note { kind: NoteKind::Other, text, ..Note::default() });
+        }
     }
 
     fn finish(&mut self) {
@@ -241,14 +250,43 @@ impl Folding {
     }
 }
 
-/// The event with a thread that has figures: its own, or the one that stands for all later ones
-/// of its process.
-fn shared(event: &Event, own: &mut HashSet<ThreadSerial>) -> Event {
-    let has_own = own.contains(&event.thread) || own.len() < MAX_THREADS && own.insert(event.thread);
-    match has_own {
-        true => *event,
-        false => Event { thread: ThreadSerial(u32::MAX - event.process.0), tid: Tid(0), ..*event },
+/// The threads with figures of their own.
+#[derive(Default)]
+struct Threads {
+    own: HashSet<ThreadSerial>,
+    /// The last one that was asked for, and whether it has them.
+    latest: Option<(ThreadSerial, bool)>,
+    /// Whether there is one without, and whether that was told.
+    is_shared: bool,
+    is_told: bool,
+}
+
+impl Threads {
+    #[inline]
+    fn has_own(&mut self, thread: ThreadSerial) -> bool {
+        match self.latest {
+            Some((latest, has_own)) if latest == thread => has_own,
+            _ => self.look_up(thread),
+        }
     }
+
+    fn look_up(&mut self, thread: ThreadSerial) -> bool {
+        let own = &mut self.own;
+        let has_own = own.contains(&thread) || own.len() < MAX_THREADS && own.insert(thread);
+        self.latest = Some((thread, has_own));
+        self.is_shared |= !has_own;
+        has_own
+    }
+
+    /// Whether there is a thread without figures of its own for the first time.
+    fn begin_to_share(&mut self) -> bool {
+        self.is_shared && !std::mem::replace(&mut self.is_told, self.is_shared)
+    }
+}
+
+/// The event of the thread that stands for all of its process without figures of their own.
+fn of_others(event: &Event) -> Event {
+    Event { thread: ThreadSerial(u32::MAX - event.process.0), tid: Tid(0), ..*event }
 }
 
 /// Every second sample goes; the first one stays, and the thorough ones.
@@ -263,18 +301,22 @@ fn thin_out(samples: &mut Vec<RssSample>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::testing::Records;
     use crate::capture::{Follower, Reader};
     use crate::model::{Addr, Kind, ProcessId, StackId, What};
     use std::path::Path;
 
     #[test]
     fn later_threads_share_figures() {
-        let mut own = HashSet::new();
+        let mut own = Threads::default();
         let what = What::Alloc { kind: Kind::Malloc, addr: Addr(16), size: 1 };
         let mut thread_of = |thread, process| {
             let (thread, process) = (ThreadSerial(thread), ProcessId(process));
             let (at, tid, stack) = (Tick(0), Tid(7), StackId::EMPTY);
-            shared(&Event { at, process, thread, tid, stack, what }, &mut own).thread.0
+            match own.has_own(thread) {
+                true => thread.0,
+                false => of_others(&Event { at, process, thread, tid, stack, what }).thread.0,
+            }
         };
         let threads = MAX_THREADS as u32;
         assert!((0..threads).all(|thread| thread_of(thread, 0) == thread));
@@ -283,6 +325,26 @@ mod tests {
             [u32::MAX, u32::MAX, u32::MAX - 3]
         );
         assert_eq!(thread_of(5, 0), 5);
+    }
+
+    /// It is said, once.
+    #[test]
+    fn that_threads_share_figures_is_noted() {
+        let mut gathering = Gathering::new(&crate::capture::testing::metadata());
+        let mut folding = Folding::new(&gathering, Duration::from_millis(1));
+        let threads = MAX_THREADS as u32;
+        let mut noted = Vec::new();
+        for (first, last) in [(0, threads), (threads, threads + 1), (threads + 1, threads + 9)] {
+            for thread in first..last {
+                let records = Records::of(thread, 0, 10).malloc(20, 16 * u64::from(thread) + 16, 8);
+                gathering.piece(ChunkSerial(thread.into()), 0, records.bytes().to_vec());
+            }
+            gathering.finish();
+            folding.take(&mut gathering);
+            noted.push(gathering.notes().len());
+        }
+        assert_eq!(noted, [0, 1, 1]);
+        assert!(gathering.notes()[0].text.starts_with("more than 1000 threads"));
     }
 
     /// The same events make the same figures, whether they are kept or not.

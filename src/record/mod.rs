@@ -10,6 +10,7 @@
 mod absence;
 mod admit;
 mod aggregator;
+mod apart;
 mod arm;
 mod census;
 mod children;

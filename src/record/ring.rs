@@ -12,6 +12,8 @@ use super::clock::Clock;
 use super::robust;
 use prof_injector::memfd;
 use prof_shared::ring::{self, ChunkHeader, Header, Shape};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::AtomicU32;
@@ -146,6 +148,14 @@ impl Ring {
     /// Lets go of the ring: from now on every hook of every process passes through.
     pub fn silence(&self) {
         robust::let_go(self.owner());
+    }
+
+    /// Whether another prof wants the recording to end: it then holds a lock on the file.
+    pub fn is_asked_back(&self) -> bool {
+        match flock(&self.file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => flock(&self.file, FlockOperation::Unlock).is_err(),
+            Err(error) => error == Errno::WOULDBLOCK,
+        }
     }
 
     /// Tells the target that we look and make room, and sets its sequence clock.
@@ -361,6 +371,19 @@ mod tests {
             set(&ring, 0, ring::OPEN, committed);
             assert_eq!(drain(&mut ring), expected, "{committed}");
         }
+    }
+
+    #[test]
+    fn a_lock_asks_it_back() {
+        use std::os::fd::AsRawFd;
+        let ring = ring();
+        assert!(!ring.is_asked_back() && !ring.is_asked_back());
+        let path = format!("/proc/self/fd/{}", ring.file.as_raw_fd());
+        let other = File::open(path).expect("the file is there");
+        flock(&other, FlockOperation::NonBlockingLockExclusive).expect("nobody has it");
+        assert!(ring.is_asked_back());
+        drop(other);
+        assert!(!ring.is_asked_back());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::absence::Absence;
 use super::admit::{Admitted, admit};
 use super::aggregator::Aggregator;
+use super::apart::Apart;
 use super::children::{Cleaned, Root, carriers, heirs, numbers, withdraw_heirs};
 use super::clock::Clock;
 use super::install::{Installed, install};
@@ -22,7 +23,9 @@ use crate::inspect::{Detail, Looker, counters};
 use crate::model::{End, EndReason, Losses, Metadata, Note, NoteKind, ProcessLife, Tick};
 use crate::record::ring::{self, Eagerness};
 use prof_injector::call::{Caller, Held};
+use prof_injector::failpoint::panic_point;
 use prof_injector::process::Process;
+use prof_injector::tracee::Pause;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -195,7 +198,8 @@ fn sink(
     Ok(match (aggregation, max_bytes) {
         (Aggregation::Always, _) => {
             let capture = writer.begun()?;
-            (Box::new(Aggregator::new(capture, about, interval, clock)), None)
+            let sink = Box::new(Aggregator::new(capture, about, interval, clock));
+            (Box::new(Apart::start(sink)?), None)
         }
         (Aggregation::WhenFull, Some(max)) => {
             let turning = Turning::at(&writer, max, interval, clock)?;
@@ -212,6 +216,22 @@ fn start_looker(ground: &Ground, python: &Interpreter, installed: &Installed) ->
         ground.module_of(python).and_then(|module| ArenaTable::find(python, &process.memory(), module));
     let region = installed.region.base()..installed.region.base() + installed.region.total_bytes();
     Looker::start(process, table, region).ok()
+}
+
+/// What was drained since everything was drained last.
+struct Round {
+    began: Instant,
+    bytes: usize,
+}
+
+impl Round {
+    /// Who folds keeps a few rounds in memory: where much comes they are shorter than a sweep.
+    fn is_over(&self, now: Instant) -> bool {
+        /// So long a thread may be held up inside of a hook, at least, and be in order.
+        const SHORTEST: Duration = Duration::from_millis(50);
+        const MAX_BYTES: usize = 6 << 20;
+        self.bytes >= MAX_BYTES && now - self.began >= SHORTEST
+    }
 }
 
 struct Session<'g> {
@@ -258,17 +278,22 @@ impl Session<'_> {
     /// Drains until something ends the recording.
     fn watch(&mut self, began: Instant, company: &mut Company) -> EndReason {
         let (mut swept, mut sampled) = (began, None);
+        let mut round = Round { began, bytes: 0 };
         let mut nap = SHORTEST_NAP;
         loop {
+            panic_point("recorder");
             let now = Instant::now();
             self.watch_ourselves();
             self.beat();
             let sweep = now - swept >= SWEEP;
             swept = if sweep { now } else { swept };
-            let drained = self.drain(if sweep { Eagerness::Everything } else { Eagerness::Batches });
+            let ends_round = sweep || round.is_over(now);
+            let drained = self.drain(if ends_round { Eagerness::Everything } else { Eagerness::Batches });
             self.keeper.keep(&self.installed.ring, sweep);
-            if sweep && drained.is_some() {
+            round.bytes += drained.unwrap_or(0);
+            if ends_round && drained.is_some() {
                 self.spool.put(Item::Round);
+                round = Round { began: now, bytes: 0 };
             }
             if sweep {
                 self.watch_pointers();
@@ -405,7 +430,12 @@ impl Session<'_> {
         let written = self.spool.shown().written_bytes.load(Relaxed);
         let ends_when_full = self.options.aggregation != Aggregation::WhenFull;
         if ends_when_full && self.options.max_bytes.is_some_and(|max| written >= max) {
+            // Nothing comes from now on but what waits.
+            self.installed.ring.silence();
             return Some(EndReason::MaxSize);
+        }
+        if look_closer && self.installed.ring.is_asked_back() {
+            return Some(EndReason::Interrupted);
         }
         if let Some(reason) = self.root_end {
             return (look_closer && self.is_last(reason)).then_some(reason);
@@ -509,7 +539,7 @@ impl Session<'_> {
             reason,
             unix_ns: now.unix_ns,
             events: finished.events,
-            longest_pause_us: super::longest_pause_us(),
+            longest_pause_us: Pause::longest_by_this_thread().0.as_micros() as u64,
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut sink = finished.sink;

@@ -12,7 +12,7 @@ pub trait Sink: Send {
     /// Replaces the metadata given before.
     fn metadata(&mut self, metadata: &Metadata) -> Result<()>;
     /// Whole records of a chunk, from byte `offset` of it on.
-    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) -> Result<()>;
+    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: Vec<u8>) -> Result<()>;
     /// All records of events up to now have come, but for those on their way just now.
     fn round(&mut self) -> Result<()>;
     /// A code object, before the piece in which it is used.
@@ -40,8 +40,8 @@ impl Sink for Writer {
         self.metadata(metadata)
     }
 
-    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: &[u8]) -> Result<()> {
-        self.piece(chunk, offset, raw)
+    fn piece(&mut self, chunk: ChunkSerial, offset: u32, raw: Vec<u8>) -> Result<()> {
+        self.piece(chunk, offset, &raw)
     }
 
     fn round(&mut self) -> Result<()> {

@@ -225,7 +225,7 @@ impl Work {
 
     fn write(&mut self, item: Item, is_busy: bool) -> capture::Result<()> {
         match item {
-            Item::Piece(piece) => self.piece(&piece, is_busy),
+            Item::Piece(piece) => self.piece(piece, is_busy),
             Item::Round => self.round(),
             Item::Thread(name) => self.sink.thread(&name),
             Item::Ended(process, at) => {
@@ -249,7 +249,7 @@ impl Work {
         self.sink.round()
     }
 
-    fn piece(&mut self, piece: &Piece, is_busy: bool) -> capture::Result<()> {
+    fn piece(&mut self, piece: Piece, is_busy: bool) -> capture::Result<()> {
         self.since_thinned += 1;
         if is_busy && self.since_thinned >= THINNED_EVERY {
             self.figures.thin_out();
@@ -257,7 +257,7 @@ impl Work {
         }
         let before = self.figures.events;
         let (mut described, mut born) = (Vec::new(), None);
-        let kept = self.sieve.add(piece, |process, record| {
+        let kept = self.sieve.add(&piece, |process, record| {
             self.figures.count(ProcessId(process.number), record);
             described.extend(self.codes.add(record));
             match *record {
@@ -280,11 +280,13 @@ impl Work {
     }
 
     /// Writes what of a piece is records.
-    fn put_down(&mut self, piece: &Piece, kept: usize, described: &[CodeObject]) -> capture::Result<()> {
+    fn put_down(&mut self, piece: Piece, kept: usize, described: &[CodeObject]) -> capture::Result<()> {
         described.iter().try_for_each(|code| self.sink.code(code))?;
-        match &piece.bytes[..kept] {
-            [] => Ok(()),
-            records => self.sink.piece(ChunkSerial(piece.chunk), piece.offset, records),
+        let Piece { chunk, offset, mut bytes, .. } = piece;
+        bytes.truncate(kept);
+        match kept {
+            0 => Ok(()),
+            _ => self.sink.piece(ChunkSerial(chunk), offset, bytes),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::aggregator::{Aggregator, Folding};
+use super::apart::Apart;
 use super::clock::Clock;
 use super::sink::Sink;
 use crate::capture::{Begun, Error, Follower, Result, Writer};
@@ -66,7 +67,8 @@ impl Turning {
             "the capture had the size asked for: events are not kept any more, only figures".to_owned();
         gathering.notes().push(Note { kind: NoteKind::Other, text, ..Note::default() });
         let capture = self.capture.take().expect("it is turned once");
-        Ok(Box::new(Aggregator::of(capture, gathering, Some(folding), self.interval, self.clock)))
+        let sink = Aggregator::of(capture, gathering, Some(folding), self.interval, self.clock);
+        Ok(Box::new(Apart::start(Box::new(sink)).map_err(fail)?))
     }
 }
 

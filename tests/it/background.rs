@@ -43,7 +43,7 @@ fn what_cannot_begin() {
     target.finish();
 }
 
-/// One that is stopped is not waited for, and ends once it goes on.
+/// One that is stopped is not waited for, and can be ended once it goes on.
 #[test]
 fn while_it_is_stopped() {
     let target = target("load.py").arg("1").ready();
@@ -54,6 +54,7 @@ fn while_it_is_stopped() {
     let by = recording.pid().to_string();
     prof(&["detach", &target.pid()]).run().refuses(REFUSAL, &[&by, "stopped"]).hints("kill -CONT");
     recording.signal(Signal::CONT);
+    prof(&["detach", &target.pid()]).run().success().says(&by);
     recording.wait().success().says("prof: ended (interrupted)");
     target.finish();
 }

@@ -118,6 +118,20 @@ fn signals() {
     target.finish();
 }
 
+/// A viewer ends with its terminal; the recording does not.
+#[test]
+fn the_terminal_is_closed() {
+    let (mut target, file, recording) = recording();
+    let mut screen = live(&file);
+    screen.shows(&["Thread.run", "? help"]);
+    screen.hang_up();
+    // Either the signal or the terminal's end is seen first.
+    assert!(!screen.ended().success());
+    target.ask("rounds");
+    recording.interrupt();
+    target.finish();
+}
+
 #[test]
 fn without_a_terminal() {
     let target = target("echo.py").ready();

@@ -113,6 +113,25 @@ fn signals() {
     target.finish();
 }
 
+/// Who takes the choice back at once is heard: it dies of that, or the recording that has begun
+/// ends in order.
+#[test]
+fn taken_back() {
+    let named = Named::new("regretted");
+    let target = named.target();
+    for (keys, signal) in [("\r\x03", None), ("\r", Some(Signal::INT)), ("\r", Some(Signal::TERM))] {
+        let mut screen = named.picker(&["--force"]);
+        screen.press(&named.name).shows(&[" 1/1"]).press(keys);
+        signal.into_iter().for_each(|signal| screen.signal(signal));
+        let status = screen.ended();
+        let killed_by = signal.unwrap_or(Signal::INT).as_raw();
+        assert!(status.signal() == Some(killed_by) || status.success(), "{status}: {}", screen.text());
+        assert!(signal.is_some() || !named.file().exists(), "a key typed before the recording began");
+        assert!(!screen.is_taken());
+    }
+    target.finish();
+}
+
 /// Ctrl-Z leads to the shell, whose terminal is as it was, and `fg` back.
 #[test]
 fn suspended() {

@@ -122,6 +122,29 @@ fn all_of_a_name() {
     two.finish();
 }
 
+/// One of them is ended from elsewhere; the others go on.
+#[test]
+fn one_of_all_is_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = uniquely_named(dir.path(), "one").display().to_string();
+    let (one, mut two) = (target(&script).ready(), target(&script).ready());
+    let mut recording = prof(&["attach", "--all", "--cmdline", &script]).dir(dir.path()).spawn();
+    for target in [&one, &two] {
+        let begun = format!("prof: recording pid {} to ", target.pid());
+        until("it is recorded", || recording.stderr().contains(&begun).then_some(()));
+    }
+    let detached = prof(&["detach", &one.pid()]).run().success();
+    detached.says(&recording.pid().to_string());
+    until("its end is told", || recording.stderr().contains("prof: ended (interrupted)").then_some(()));
+    prof(&["detach", &one.pid()]).run().success().says("nothing of prof is in process");
+    assert!(recording.is_alive() && two.is_alive());
+    assert_eq!(recording.stderr().matches("prof: ended").count(), 1);
+    let finished = recording.interrupt();
+    assert_eq!(finished.stderr.matches("prof: ended (interrupted)").count(), 2, "{finished}");
+    one.finish();
+    two.finish();
+}
+
 /// A page that cannot be written keeps nobody's end from being told.
 #[test]
 fn pages_of_all() {

@@ -48,7 +48,10 @@ const OWNERS: [(&str, &[&str]); 19] = [
     ("regex", &["src/cli"]),
     ("terminal_size", &["src/cli"]),
     ("ratatui", &["src/explore"]),
-    ("rustix", &["src/explore", "src/record/recorder.rs", "src/native/symbols/debug_files.rs"]),
+    (
+        "rustix",
+        &["src/explore", "src/record/recorder.rs", "src/record/ring.rs", "src/native/symbols/debug_files.rs"],
+    ),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 

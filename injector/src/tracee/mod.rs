@@ -27,6 +27,7 @@ mod stopped;
 mod writer;
 
 use crate::process::Tid;
+use std::cell::Cell;
 use std::fs;
 use std::marker::PhantomData;
 use std::panic;
@@ -50,6 +51,11 @@ pub struct Pause(pub Duration);
 /// The longest pause that this process has caused so far, in ns.
 static LONGEST_NS: AtomicU64 = AtomicU64::new(0);
 
+thread_local! {
+    /// The same of this thread, and of those that trace for it.
+    static OWN_LONGEST_NS: Cell<u64> = const { Cell::new(0) };
+}
+
 impl Pause {
     /// The longest that this process has caused to any thread, those included that
     /// were stopped only to be found unfit.
@@ -57,11 +63,22 @@ impl Pause {
         Pause(Duration::from_nanos(LONGEST_NS.load(Relaxed)))
     }
 
+    /// The same of those that the calling thread has caused.
+    pub fn longest_by_this_thread() -> Pause {
+        Pause(Duration::from_nanos(OWN_LONGEST_NS.get()))
+    }
+
     /// Takes note of one that ends now.
     fn since(start: Instant) -> Pause {
-        let pause = start.elapsed();
-        LONGEST_NS.fetch_max(pause.as_nanos() as u64, Relaxed);
-        Pause(pause)
+        let pause = Pause(start.elapsed());
+        LONGEST_NS.fetch_max(pause.0.as_nanos() as u64, Relaxed);
+        pause.count_here();
+        pause
+    }
+
+    /// Counts it among those of the calling thread.
+    fn count_here(self) {
+        OWN_LONGEST_NS.set(OWN_LONGEST_NS.get().max(self.0.as_nanos() as u64));
     }
 }
 
@@ -111,18 +128,40 @@ impl Tracer {
     /// 0.1 ms; without it 4.8 ms). So keep `work` short.
     pub fn run<T: Send>(work: impl FnOnce(&Tracer) -> T + Send) -> T {
         let _hold = sentry::Hold::new();
-        let (own_tid, result) = std::thread::scope(|scope| {
+        let (own_tid, result, longest) = std::thread::scope(|scope| {
             let tracing = scope.spawn(|| {
                 request::hurry();
-                (nix::unistd::gettid(), work(&Tracer { not_send: PhantomData }))
+                let result = work(&Tracer { not_send: PhantomData });
+                (nix::unistd::gettid(), result, Pause::longest_by_this_thread())
             });
             tracing.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
         });
+        longest.count_here();
         // A joined thread has yet to pass the end of its exit, where it lets go.
         let dir = format!("/proc/self/task/{own_tid}");
         while fs::exists(&dir).unwrap_or(false) {
             std::thread::yield_now();
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_those_of_the_thread_they_were_caused_for() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let own = |seconds| {
+            let cause = move || {
+                Tracer::run(|_| Pause::since(Instant::now() - Duration::from_secs(seconds)));
+                Pause::longest_by_this_thread()
+            };
+            std::thread::spawn(cause).join().expect("it does not panic").0
+        };
+        assert!(own(3600) >= LONG && own(1) < LONG);
+        assert!(Pause::longest().0 >= LONG);
+        assert!(Pause::longest_by_this_thread().0 < LONG);
     }
 }

@@ -30,7 +30,7 @@ use crate::report::{Plain, Watch};
 use state::{Outcome, Role, State};
 
 /// Keys wait no longer than it takes to read so many bytes of the capture.
-const STEP_BYTES: u64 = 1 << 20;
+const STEP_BYTES: u64 = 128 << 10;
 /// With nothing to read, so often is looked whether there is more.
 const NAP: Duration = Duration::from_millis(100);
 /// Figures are no newer than this.
@@ -73,9 +73,6 @@ pub fn live(
 ) -> Result<Left, Error> {
     check_terminal()?;
     let role = if own.is_some() { Role::Recorder } else { Role::Viewer };
-    if role == Role::Recorder {
-        let _as_before = setpriority_process(None, NICE);
-    }
     let metadata = watch.metadata();
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let command = metadata.command_line.join(" ");
@@ -93,6 +90,10 @@ pub fn live(
         screen: Screen::take()?,
         latest: (0, Instant::now()),
     };
+    // Not before its threads were started: keys are heard at once.
+    if role == Role::Recorder {
+        let _as_before = setpriority_process(None, NICE);
+    }
     let ending = viewer.run()?;
     Ok(Left { ending, page: viewer.page })
 }
@@ -202,8 +203,7 @@ impl Viewer<'_> {
 
     fn draw(&mut self) -> Result<(), Error> {
         let (state, theme) = (&mut self.state, self.theme);
-        self.screen.terminal().draw(|frame| draw::draw(frame, state, theme))?;
-        Ok(())
+        Ok(self.screen.draw(|frame| draw::draw(frame, state, theme))?)
     }
 }
 

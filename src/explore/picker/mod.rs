@@ -91,7 +91,8 @@ pub fn pick(first: Seen, look: impl FnMut() -> io::Result<Seen> + Send) -> Resul
             _goes_on: goes_on,
         };
         scope.spawn(move || look_on(look, &sender, &is_over));
-        picker.run()
+        let picked = picker.run()?;
+        Ok(picker.end().map_or(picked, Picked::Signal))
     })
 }
 
@@ -143,6 +144,22 @@ impl Picker {
         }
     }
 
+    /// Ends, and gives the signal that came behind the last key, as such or as the key for it.
+    /// The terminal comes first: from then on the key is a signal, and what was typed before is
+    /// still read.
+    fn end(self) -> Option<i32> {
+        let Picker { mut state, screen, input, .. } = self;
+        drop(screen);
+        input.end().into_iter().find_map(|message| match message {
+            Message::End(signal) => Some(signal),
+            Message::Event(event) => match state.on(&event) {
+                Outcome::Leave(Picked::Signal(signal)) => Some(signal),
+                _ => None,
+            },
+            Message::Continued | Message::Gone(_) => None,
+        })
+    }
+
     /// Waits for a message, or until the list is newer.
     fn wait(&mut self) -> Result<Option<Message>, Error> {
         loop {
@@ -165,7 +182,6 @@ impl Picker {
 
     fn draw(&mut self) -> io::Result<()> {
         let (state, theme) = (&mut self.state, self.theme);
-        self.screen.terminal().draw(|frame| draw::draw(frame, state, theme))?;
-        Ok(())
+        self.screen.draw(|frame| draw::draw(frame, state, theme))
     }
 }

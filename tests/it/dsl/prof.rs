@@ -124,7 +124,8 @@ fn attach_terminal(command: &mut Command) -> File {
 
 /// A new terminal: the side of a person, and that of programs.
 pub fn terminal() -> (File, File) {
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be made");
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .expect("a terminal can be made");
     grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it is ours");
     let name = ptsname(&screen, Vec::new()).expect("it has a name").into_string().expect("a plain path");
     let keys = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);

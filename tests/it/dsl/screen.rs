@@ -2,17 +2,25 @@
 
 use super::prof::terminal;
 use super::{binary, until};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::Signal;
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 
 /// A terminal with a `prof` that runs on it; killed when dropped.
 pub struct Screen {
-    person: File,
+    person: Option<File>,
+    reader: Option<JoinHandle<()>>,
+    /// Whether nobody sits before it any more.
+    is_left: Arc<AtomicBool>,
     program: File,
     parser: Arc<Mutex<vt100::Parser>>,
     before: Termios,
@@ -30,6 +38,12 @@ impl Screen {
     /// a session of their own, as in a window of a terminal.
     #[track_caller]
     pub fn under(words: &[&str], args: &[&str]) -> Screen {
+        Screen::with(words, args, &[])
+    }
+
+    /// The same with variables of the environment.
+    #[track_caller]
+    pub fn with(words: &[&str], args: &[&str], variables: &[(&str, &str)]) -> Screen {
         let (person, program) = terminal();
         tcsetwinsize(&person, size(24, 80)).expect("a terminal has a size");
         let before = tcgetattr(&program).expect("it is a terminal");
@@ -41,18 +55,37 @@ impl Screen {
             .arg(binary())
             .args(args)
             .env("TERM", "xterm-256color")
+            .envs(variables.iter().copied())
             .env_remove("NO_COLOR");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid can be started");
         let parser = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
         let (shown, mut output) = (Arc::clone(&parser), person.try_clone().expect("a descriptor"));
-        std::thread::spawn(move || {
+        let is_left = Arc::new(AtomicBool::new(false));
+        let is_over = is_left.clone();
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // It ends with an error when no program has the terminal any more.
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
+            while !is_over.load(Relaxed) {
+                let mut wanted = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+                if poll(&mut wanted, PollTimeout::from(50u8)) == Ok(0) {
+                    continue;
+                }
+                // It ends with an error when no program has the terminal any more.
+                let Ok(count @ 1..) = output.read(&mut bytes) else { return };
                 shown.lock().expect("no reader panics").process(&bytes[..count]);
             }
         });
-        Screen { person, program, parser, before, child }
+        Screen { person: Some(person), reader: Some(reader), is_left, program, parser, before, child }
+    }
+
+    fn person(&self) -> &File {
+        self.person.as_ref().expect("it is not gone")
+    }
+
+    /// Has it go away, as where a window is closed or a connection ends.
+    pub fn hang_up(&mut self) {
+        self.is_left.store(true, Relaxed);
+        self.reader.take().into_iter().for_each(|reader| reader.join().expect("no reader panics"));
+        self.person = None;
     }
 
     fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
@@ -76,7 +109,7 @@ impl Screen {
     /// Types something.
     #[track_caller]
     pub fn press(&self, keys: &str) -> &Screen {
-        (&self.person).write_all(keys.as_bytes()).expect("somebody reads");
+        self.person().write_all(keys.as_bytes()).expect("somebody reads");
         self
     }
 
@@ -84,7 +117,7 @@ impl Screen {
     #[track_caller]
     pub fn resize(&self, rows: u16, columns: u16) {
         self.parser().screen_mut().set_size(cells(rows), cells(columns));
-        tcsetwinsize(&self.person, size(rows, columns)).expect("a terminal has a size");
+        tcsetwinsize(self.person(), size(rows, columns)).expect("a terminal has a size");
     }
 
     /// Sends a signal to what was started on it.
