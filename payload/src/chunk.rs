@@ -12,7 +12,7 @@ use crate::thread;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::compiler_fence;
 use prof_shared::record::{Encoder, LOST_MAX, ORIGIN_MAX, SAMPLING_MAX};
-use prof_shared::region::{ABSENT, GATE, HEADER, Region, ThreadSlot};
+use prof_shared::region::{ABSENT, GATE, HEADER, Region, ThreadSlot, wire};
 use prof_shared::ring::{self, ChunkHeader, Header};
 
 /// A single event waits for a free chunk at most so long: a second / 512.
@@ -194,9 +194,10 @@ fn begin(region: &Region, slot: &ThreadSlot, index: u32) {
     slot.chunk.set(index);
     slot.data.set(region.ring + offset);
     slot.limit.set(limit(region));
-    for number in [&slot.written, &slot.sent, &slot.is_sent, &slot.wire_depth, &slot.wire_truncated] {
+    for number in [&slot.written, &slot.sent, &slot.is_sent, &slot.wire_depth] {
         number.set(0);
     }
+    slot.wire_truncated.set(if region.native == 0 { 0 } else { wire::NATIVE });
 }
 
 /// The thread has no chunk any more.

@@ -8,6 +8,7 @@
 //!  function ─► island ─► hooks ─► thread (whose event?) ─► the function itself
 //!                          │
 //!                          └────► event ─► walk (Python stack) ─► codes ─► chunk
+//!                                            └──► native ─► unwind ─► rows   if wanted
 //! ```
 //!
 //! Signals, forks and vforks can interrupt it anywhere. What it writes lies in
@@ -24,11 +25,15 @@ mod frame;
 mod hooks;
 mod machine;
 mod memory;
+mod native;
 mod near;
 mod rewalk;
+mod rows;
 mod sample;
 mod stack;
+mod territory;
 mod thread;
+mod unwind;
 mod walk;
 
 /// Nothing here can panic; the compiler wants a handler all the same.

@@ -99,6 +99,26 @@ pub fn stack_pointer() -> u64 {
     pointer
 }
 
+/// Where a function is.
+pub struct Registers {
+    pub pc: u64,
+    pub sp: u64,
+    pub bp: u64,
+    pub bx: u64,
+}
+
+/// Where the function is into which this is put.
+#[inline(always)]
+pub fn registers() -> Registers {
+    let (pc, sp, bp, bx);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("mov rdx, rbx", "mov rcx, rbp", "mov rsi, rsp", "lea rax, [rip]", out("rdx") bx, out("rcx") bp,
+             out("rsi") sp, out("rax") pc, options(nostack, nomem, preserves_flags));
+    }
+    Registers { pc, sp, bp, bx }
+}
+
 /// This thread's alternate signal stack; empty if it has none.
 pub fn alternate_stack() -> Range<u64> {
     const SIGALTSTACK: u64 = 131;

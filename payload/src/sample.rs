@@ -102,7 +102,7 @@ pub fn begin(region: &Region, slot: &ThreadSlot) {
 /// One more than the whole bytes of an exponentially distributed distance.
 fn distance(sampler: &Sampler, interval: u64) -> u64 {
     let exponent = random::exponential(next(sampler));
-    (u128::from(exponent) * u128::from(interval) >> random::POINT) as u64 + 1
+    ((u128::from(exponent) * u128::from(interval)) >> random::POINT) as u64 + 1
 }
 
 /// The next of the thread's random numbers.
@@ -114,9 +114,9 @@ fn next(sampler: &Sampler) -> u64 {
 
 /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 fn mix(state: u64) -> u64 {
-    let state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ state >> 31
+    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
 }
 
 /// Keeps the address of a sample; false if there is no room for it.

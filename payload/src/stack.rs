@@ -10,17 +10,18 @@
 
 use crate::chunk::{self, Purpose};
 use crate::codes;
+use crate::native;
 use crate::walk::Frames;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use prof_shared::record::{EVENT_MAX, Encoder, FRAME_MAX, STACK_MAX, TRUNCATED};
-use prof_shared::region::{HIDDEN, Region, ThreadSlot, ip_form};
+use prof_shared::region::{HIDDEN, Region, ThreadSlot, ip_form, wire};
 
 /// So many frames are sent without a plan.
 const FEW: u32 = 8;
 
 /// The difference that is to be sent.
-struct Difference {
+pub struct Difference {
     pops: u32,
     kept: u32,
     kept_cut: bool,
@@ -114,6 +115,9 @@ fn send_any(
     is_current: impl Fn() -> bool,
 ) -> Option<bool> {
     name(region, slot, frames)?;
+    if region.native != 0 {
+        return native::send(region, slot, frames, is_current);
+    }
     let chunks = slot.chunks.get();
     let mut difference = Difference::new(region, slot, frames);
     chunk::reserve(region, slot, difference.bytes(), Purpose::Allocation)?;
@@ -124,7 +128,7 @@ fn send_any(
     if !is_current() {
         return Some(false);
     }
-    if difference.pops > 0 || difference.pushes() > 0 {
+    if !difference.is_none() {
         chunk::append(region, slot, difference.bytes(), |encoder| {
             difference.write(region, slot, frames, encoder)
         });
@@ -179,22 +183,22 @@ fn name(region: &Region, slot: &ThreadSlot, frames: &mut Frames) -> Option<()> {
 
 impl Difference {
     #[inline(always)]
-    fn new(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
+    pub fn new(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
         let (sent, depth) = (slot.sent.get(), slot.depth.get());
         let cut = slot.truncated.get() != 0;
-        let keeps = sent > 0 && (slot.wire_truncated.get() != 0) == cut;
+        let keeps = sent > 0 && (slot.wire_truncated.get() & wire::CUT != 0) == cut;
         let sent = if keeps { sent } else { 0 };
-        let kept = if keeps { frames.visible(sent) + u32::from(cut) } else { 0 };
+        let kept = if keeps { shown(region, frames, sent) + u32::from(cut) } else { 0 };
         let difference = Difference {
             pops: slot.wire_depth.get().saturating_sub(kept),
             kept,
             kept_cut: keeps && cut,
             from: sent,
-            visible: frames.visible(depth) - frames.visible(sent),
+            visible: shown(region, frames, depth) - shown(region, frames, sent),
             push_cut: cut && !keeps,
             shortened: false,
         };
-        match difference.bytes() > chunk::largest_record(region) {
+        match difference.bytes() > room(region) {
             true => Difference::shortened(region, slot, frames),
             false => difference,
         }
@@ -212,11 +216,11 @@ impl Difference {
     #[inline(never)]
     fn shortened(region: &Region, slot: &ThreadSlot, frames: &Frames) -> Difference {
         chunk::header(region).losses.truncated.fetch_add(1, Relaxed);
-        let room = (chunk::largest_record(region) - HEAD) / FRAME_MAX as u32;
-        let visible = frames.visible(slot.depth.get());
+        let room = (room(region) - HEAD) / FRAME_MAX as u32;
+        let visible = shown(region, frames, slot.depth.get());
         let unwanted = visible.saturating_sub(room - 1);
         let mut from = 0;
-        while frames.visible(from) < unwanted {
+        while shown(region, frames, from) < unwanted {
             from += 1;
         }
         Difference {
@@ -224,46 +228,75 @@ impl Difference {
             kept: 0,
             kept_cut: false,
             from,
-            visible: visible - frames.visible(from),
+            visible: visible - shown(region, frames, from),
             push_cut: true,
             shortened: true,
         }
     }
 
-    fn pushes(&self) -> u32 {
+    pub fn pushes(&self) -> u32 {
         self.visible + u32::from(self.push_cut)
     }
 
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.pops == 0 && self.pushes() == 0
+    }
+
     /// The most bytes that it takes, with an event behind it.
-    fn bytes(&self) -> u32 {
+    pub fn bytes(&self) -> u32 {
         HEAD + self.pushes() * FRAME_MAX as u32
     }
 
     #[inline(always)]
     fn write(&self, region: &Region, slot: &ThreadSlot, frames: &Frames, encoder: &mut Encoder) {
+        self.begin(encoder);
+        put_frames(region, frames, self.from..slot.depth.get(), encoder);
+    }
+
+    /// Writes all but the frames.
+    #[inline(always)]
+    pub fn begin(&self, encoder: &mut Encoder) {
         encoder.stack(self.pops, self.pushes());
         if self.push_cut {
             encoder.frame(TRUNCATED, -1);
         }
-        put_frames(region, frames, self.from..slot.depth.get(), encoder);
+    }
+
+    /// The remembered frames that follow.
+    pub fn frames(&self, slot: &ThreadSlot) -> Range<u32> {
+        self.from..slot.depth.get()
     }
 
     /// What the decoder has now. A stack that was cut to fit is sent anew next time.
     #[inline(always)]
-    fn remember(&self, slot: &ThreadSlot) {
+    pub fn remember(&self, slot: &ThreadSlot) {
         slot.wire_depth.set(self.kept + self.pushes());
-        slot.wire_truncated.set(u32::from(self.kept_cut || self.push_cut));
+        let mark = slot.wire_truncated.get() & wire::NATIVE;
+        slot.wire_truncated.set(mark | if self.kept_cut || self.push_cut { wire::CUT } else { 0 });
         slot.sent.set(if self.shortened { 0 } else { slot.depth.get() });
         slot.is_sent.set(u32::from(!self.shortened));
     }
 }
 
+/// The most bytes of a difference and an event. A native one comes in the same record.
+fn room(region: &Region) -> u32 {
+    let largest = chunk::largest_record(region);
+    if region.native == 0 { largest } else { largest - largest / 4 }
+}
+
+/// How many of the first `count` frames are sent: with native frames the hidden ones, too,
+/// which tell where evaluations begin.
+fn shown(region: &Region, frames: &Frames, count: u32) -> u32 {
+    if region.native == 0 { frames.visible(count) } else { count }
+}
+
 /// The most bytes of a difference without its frames, and of an event.
-const HEAD: u32 = (STACK_MAX + EVENT_MAX) as u32;
+pub const HEAD: u32 = (STACK_MAX + EVENT_MAX) as u32;
 
 /// Bytes from the first instruction; -1 before it.
 #[inline(always)]
-fn instruction_offset(region: &Region, frames: &Frames, index: usize) -> i32 {
+pub fn instruction_offset(region: &Region, frames: &Frames, index: usize) -> i32 {
     let (ip, code) = (frames.link(index).ip, frames.name(index).code);
     let offset = match region.offsets.frame_ip_form {
         ip_form::POINTER => {

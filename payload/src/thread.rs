@@ -124,7 +124,7 @@ fn nth(region: &Region, index: u64) -> &'static ThreadSlot {
 /// Address of a table of the region.
 #[inline(always)]
 pub fn table(region: &Region, offset: impl FnOnce(Shape) -> u64) -> u64 {
-    let shape = Shape { slot_count: u64::from(region.slot_count) };
+    let shape = Shape { slot_count: u64::from(region.slot_count), has_native: true };
     core::ptr::from_ref(region) as u64 - HEADER + offset(shape)
 }
 

@@ -6,6 +6,7 @@
 use prof_shared::fields::Source;
 use prof_shared::record::{Decoder, Frames, Malformed, Record};
 
+use super::hybrid::Hybrid;
 use crate::model::{Addr, CodeId, Event, Frame, ProcessId, StackId, Stacks, ThreadSerial, Tick, Tid, What};
 
 /// Why a chunk cannot be decoded further.
@@ -39,6 +40,8 @@ pub(super) struct ChunkDecoder {
     process: ProcessId,
     stack: StackId,
     depth: u32,
+    /// Where there are native stacks: both, and how they fit together.
+    hybrid: Option<Box<Hybrid>>,
     now: Tick,
     /// The thread's latest event before `now`; a gap begins there.
     previous: Option<Tick>,
@@ -58,6 +61,7 @@ impl ChunkDecoder {
             process: ProcessId::ROOT,
             stack: StackId::EMPTY,
             depth: 0,
+            hybrid: None,
             now: Tick(0),
             previous,
             second: None,
@@ -110,15 +114,27 @@ impl ChunkDecoder {
         while let Some(record) = self.records.next(source).map_err(ChunkError::Malformed)? {
             match record {
                 Record::Stack { pops, pushes } => self.change_stack(pops, pushes, stacks)?,
+                Record::Native { pops, pushes } => {
+                    let kept = self.hybrid.get_or_insert_default().change_native(pops, pushes);
+                    kept.ok_or(ChunkError::Stack)?;
+                }
                 Record::Origin { .. } => return Err(ChunkError::Origin),
                 Record::Code { .. } | Record::CodeBytes { .. } => return Ok(Some(Item::Code(record))),
-                record => return Ok(Some(Item::Event(self.event(record)))),
+                record => {
+                    if let Some(hybrid) = &mut self.hybrid {
+                        self.stack = hybrid.stack(stacks);
+                    }
+                    return Ok(Some(Item::Event(self.event(record))));
+                }
             }
         }
         Ok(None)
     }
 
     fn change_stack(&mut self, pops: u32, pushes: Frames<'_>, stacks: &mut Stacks) -> Result<(), ChunkError> {
+        if let Some(hybrid) = &mut self.hybrid {
+            return hybrid.change_python(pops, pushes).ok_or(ChunkError::Stack);
+        }
         let kept = self.depth.checked_sub(pops).ok_or(ChunkError::Stack)?;
         self.depth =
             u32::try_from(pushes.len()).ok().and_then(|new| kept.checked_add(new)).unwrap_or(u32::MAX);
@@ -167,7 +183,11 @@ impl ChunkDecoder {
             }
             Record::Sampling { interval } => self.aside(What::Sampling { interval }),
             Record::Passed { allocations, bytes } => self.aside(What::Passed { allocations, bytes }),
-            Record::Origin { .. } | Record::Stack { .. } | Record::Code { .. } | Record::CodeBytes { .. } => {
+            Record::Origin { .. }
+            | Record::Stack { .. }
+            | Record::Native { .. }
+            | Record::Code { .. }
+            | Record::CodeBytes { .. } => {
                 unreachable!("next() keeps these")
             }
         }

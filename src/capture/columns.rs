@@ -7,7 +7,9 @@
 
 use prof_shared::fields::{self, Column, Source};
 use prof_shared::kind::{Effect, Kind};
-use prof_shared::record::{CODE, CODE_BYTES, LONG, LOST, ORIGIN, ORIGIN_OF_CHILD, PASSED, SAMPLING, STACK};
+use prof_shared::record::{
+    CODE, CODE_BYTES, LONG, LOST, NATIVE, ORIGIN, ORIGIN_OF_CHILD, PASSED, SAMPLING, STACK,
+};
 use prof_shared::varint::MAX_LEN;
 
 /// How many there are.
@@ -159,7 +161,7 @@ impl Split<'_> {
                 let len = self.number(Rest)?;
                 return self.bytes(Rest, usize::try_from(len).ok()?);
             }
-            STACK => {
+            STACK | NATIVE => {
                 let shape = self.byte(Rest)?;
                 let mut count =
                     |half: u8| if half == LONG { self.number(Rest) } else { Some(u64::from(half)) };
@@ -208,7 +210,7 @@ mod tests {
         let (mut decoder, mut records) = (Decoder::new(), Vec::new());
         loop {
             match decoder.next(&mut source) {
-                Ok(Some(Record::Stack { pops, pushes })) => {
+                Ok(Some(Record::Stack { pops, pushes } | Record::Native { pops, pushes })) => {
                     records.push(format!("{pops} {:?}", pushes.collect::<Vec<_>>()));
                 }
                 Ok(Some(record)) => records.push(format!("{record:?}")),
@@ -246,6 +248,9 @@ mod tests {
                 e.stack(kind as u32, 2);
                 e.frame(1, -1);
                 e.frame(900, 64);
+                e.native(1, 2);
+                e.flagged_frame(7, -1, false);
+                e.flagged_frame(8, i32::MIN, true);
                 e.tag(kind);
                 match kind.effect() {
                     Effect::Allocates | Effect::Unmaps => e.block(2_000_000, 16, 300),
@@ -262,7 +267,7 @@ mod tests {
                 }
             }
         });
-        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 6 + 2 * Kind::ALL.len());
+        assert_eq!(there_and_back(&raw)[Column::Tag as usize].len(), 6 + 3 * Kind::ALL.len());
         let cut = there_and_back(&raw[..raw.len() - 1]);
         assert!(cut[Column::Tag as usize].is_empty(), "what is not records stays as it is");
     }

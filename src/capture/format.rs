@@ -28,6 +28,9 @@ pub const MAX_TEXT: usize = 1 << 20;
 /// The most code objects: a description can be smaller than what it costs a reader.
 pub const MAX_CODES: usize = 1 << 22;
 
+/// The most places of native modules that are believed.
+pub const MAX_PLACES: usize = 1 << 21;
+
 /// What a block holds. Readers skip kinds that they do not know.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +57,15 @@ pub enum BlockKind {
     Process = 10,
     /// JSON, compressed, in parts: what became of events that were not kept.
     Aggregate = 11,
+    /// JSON, [`NativeModule`](crate::model::NativeModule); the last one of an id counts.
+    Module = 12,
+    /// JSON, compressed: [`NativePlace`](crate::model::NativePlace), many.
+    NativePlaces = 13,
 }
 
 impl BlockKind {
     /// Every kind.
-    pub const ALL: [BlockKind; 11] = [
+    pub const ALL: [BlockKind; 13] = [
         BlockKind::Metadata,
         BlockKind::Piece,
         BlockKind::Codes,
@@ -70,6 +77,8 @@ impl BlockKind {
         BlockKind::Trailer,
         BlockKind::Process,
         BlockKind::Aggregate,
+        BlockKind::Module,
+        BlockKind::NativePlaces,
     ];
 
     /// The kind with this number.

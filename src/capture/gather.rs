@@ -16,7 +16,8 @@ use super::reader::Rest;
 use super::waiting::Waiting;
 use super::writer::{Begun, Writer};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, Note, ProcessLife, RssSample, Stacks, ThreadName,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeFunction, NativeModule, NativePlace, Note,
+    ProcessLife, RssSample, Stacks, ThreadName,
 };
 
 /// A capture in the making.
@@ -76,6 +77,16 @@ impl Gathering {
     /// The processes that were forked while recording, by number.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
         self.rest.processes.values()
+    }
+
+    /// A native module that came, or went.
+    pub fn module(&mut self, module: &NativeModule) {
+        self.rest.modules.insert(module.id, module.clone());
+    }
+
+    /// What is at places of native modules.
+    pub fn native_places(&mut self, places: &[NativePlace]) {
+        places.iter().for_each(|place| self.rest.native_place(place.clone()));
     }
 
     /// The names of threads.
@@ -144,12 +155,20 @@ impl Gathering {
     }
 
     fn fill(&self, writer: &mut Writer, aggregate: &impl Serialize) -> Result<()> {
-        let Rest { codes, threads, processes, rss, notes, .. } = &self.rest;
+        let Rest { codes, threads, processes, modules, native_places, rss, notes, .. } = &self.rest;
         let mut codes: Vec<_> = codes.values().collect();
         codes.sort_by_key(|code| code.id);
         codes.into_iter().try_for_each(|code| writer.code(code))?;
         threads.iter().try_for_each(|thread| writer.thread(thread))?;
         processes.values().try_for_each(|process| writer.process(process))?;
+        modules.values().try_for_each(|module| writer.module(module))?;
+        let place = |(&(module, offset), functions): (&(u32, u32), &Vec<NativeFunction>)| NativePlace {
+            module,
+            offset,
+            functions: functions.clone(),
+        };
+        let places: Vec<NativePlace> = native_places.iter().map(place).collect();
+        writer.native_places(&places)?;
         rss.iter().try_for_each(|sample| writer.rss(sample))?;
         notes.iter().try_for_each(|note| writer.note(note))?;
         writer.aggregate(aggregate)

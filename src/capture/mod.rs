@@ -23,6 +23,7 @@ mod error;
 mod follow;
 mod gather;
 mod growing;
+mod hybrid;
 mod index;
 mod merge;
 mod online;

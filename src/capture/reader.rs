@@ -14,11 +14,12 @@ use super::block::{Blocks, Found};
 use super::chunk_table::ChunkTable;
 use super::code_block;
 use super::error::{Error, Result};
-use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, VERSION};
+use super::format::{BlockKind, FILE_HEAD, MAGIC, MAX_CODES, MAX_PLACES, VERSION};
 use super::index::BlockEntry;
 use super::merge::{Damage, Events};
 use crate::model::{
-    CodeId, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName, Tick,
+    CodeId, CodeObject, End, Metadata, NativeFunction, NativeModule, NativePlace, Note, NoteKind,
+    ProcessLife, RssSample, ThreadName, Tick,
 };
 
 /// An open capture. All but the events is in memory.
@@ -38,6 +39,8 @@ pub(super) struct Rest {
     pub codes: HashMap<CodeId, CodeObject>,
     pub threads: Vec<ThreadName>,
     pub processes: BTreeMap<u32, ProcessLife>,
+    pub modules: BTreeMap<u32, NativeModule>,
+    pub native_places: HashMap<(u32, u32), Vec<NativeFunction>>,
     pub rss: Vec<RssSample>,
     pub notes: Vec<Note>,
     pub end: Option<End>,
@@ -93,6 +96,17 @@ impl Reader {
     /// The processes that were forked while recording, by number.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessLife> {
         self.rest.processes.values()
+    }
+
+    /// The native modules, by id.
+    pub fn modules(&self) -> &BTreeMap<u32, NativeModule> {
+        &self.rest.modules
+    }
+
+    /// The functions at an address of a native module, innermost first; none if that is not
+    /// known.
+    pub fn native_functions(&self, module: u32, offset: u32) -> &[NativeFunction] {
+        self.rest.native_places.get(&(module, offset)).map_or(&[], |functions| functions)
     }
 
     /// Samples of the resident set.
@@ -197,6 +211,14 @@ impl Rest {
                 let process: ProcessLife = json(body)?;
                 self.processes.insert(process.number, process);
             }
+            BlockKind::Module => {
+                let module: NativeModule = json(body)?;
+                self.modules.insert(module.id, module);
+            }
+            BlockKind::NativePlaces => {
+                let places: Vec<NativePlace> = aggregate::unpack(body)?;
+                places.into_iter().for_each(|place| self.native_place(place));
+            }
             BlockKind::Rss => self.rss.push(json(body)?),
             BlockKind::Note => self.notes.push(json(body)?),
             BlockKind::End => self.end = Some(json(body)?),
@@ -204,6 +226,13 @@ impl Rest {
             BlockKind::Piece | BlockKind::Index | BlockKind::Trailer => {}
         }
         Some(())
+    }
+
+    /// Takes what is at a place of a native module.
+    pub fn native_place(&mut self, place: NativePlace) {
+        if self.native_places.len() < MAX_PLACES {
+            self.native_places.insert((place.module, place.offset), place.functions);
+        }
     }
 
     fn decode_codes(&mut self, mut body: &[u8]) -> Option<()> {

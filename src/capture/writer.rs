@@ -18,11 +18,14 @@ use super::growing::GrowingIndex;
 use super::index::{BlockEntry, PieceEntry};
 use super::piece::{Packer, PieceHead};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName,
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife,
+    RssSample, ThreadName,
 };
 
 /// Code objects are written when so many bytes wait, or with the next piece.
 const CODES_BATCH: usize = 64 << 10;
+/// So many places of native modules are in a block.
+const PLACES_BATCH: usize = 4096;
 /// The most bytes that make room for the ending on a full disk. If they do not
 /// suffice, somebody else takes the room as soon as it is free.
 const MAX_GIVEN_UP: u64 = 256 << 10;
@@ -100,6 +103,19 @@ impl Writer {
     /// A sample of the resident set.
     pub fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.json(BlockKind::Rss, sample)
+    }
+
+    /// A native module that came, or went.
+    pub fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.json(BlockKind::Module, module)
+    }
+
+    /// What is at places of native modules.
+    pub fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        places.chunks(PLACES_BATCH).try_for_each(|places| {
+            let packed = aggregate::pack(&places).map_err(Error::Pack)?;
+            self.block(BlockKind::NativePlaces, &packed, None)
+        })
     }
 
     /// A loss, a refusal, a soft error.

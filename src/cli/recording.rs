@@ -45,6 +45,10 @@ pub(super) struct Recording {
     /// Record the processes that it forks from now on too, each from its first allocation.
     #[arg(long)]
     follow_fork: bool,
+    /// Record native frames too, of every thread: stacks of C and Python as they called each
+    /// other. Costs more.
+    #[arg(long)]
+    native: bool,
     /// Size of the shared ring: a larger one survives a slow disk longer.
     #[arg(long, value_name = "SIZE", default_value = units::RING_SIZE, value_parser = units::ring_size)]
     pub ring_size: Shape,
@@ -89,6 +93,7 @@ impl Recording {
             clock: if self.sequence_clock { Clock::Sequence } else { Clock::choose() },
             sample: self.sample,
             follows: self.follow_fork,
+            native: self.native,
             held: None,
         }
     }

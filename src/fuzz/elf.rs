@@ -1,7 +1,7 @@
 //! Files that a process has mapped.
 
 use crate::cpython::Interpreter;
-use crate::native::Rules;
+use crate::native::{DebugFiles, Rules, SymbolFiles, Symbols};
 use prof_injector::Pid;
 use prof_injector::detour;
 use prof_injector::memfd;
@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 /// Takes the bytes for a file that is mapped whole and executable.
 pub fn elf(data: &[u8]) {
     rules(data);
+    symbols(data);
     let mut file = memfd::create("fuzz").expect("memory files can be made");
     file.write_all(data).expect("there is room");
     let own = Process::open(Pid::from_raw(std::process::id().cast_signed())).expect("we live");
@@ -38,5 +39,22 @@ fn rules(data: &[u8]) {
     if let Ok(table) = rules.table() {
         assert!(table.rows().is_sorted_by_key(|row| row.start));
         assert!(table.rows().len() <= data.len() * 8);
+    }
+}
+
+/// Functions and lines, of some places in each function and of some elsewhere.
+fn symbols(data: &[u8]) {
+    let nowhere = DebugFiles::below("/proc/self/fdinfo");
+    let Ok(files) = SymbolFiles::find(data, "/module".as_ref(), &nowhere) else { return };
+    let mut symbols = Symbols::new(&files);
+    let functions = symbols.functions();
+    assert!(functions.is_sorted_by_key(|range| range.start));
+    let step = functions.len() / 64 + 1;
+    let inside =
+        functions.iter().step_by(step).flat_map(|range| [range.start, range.start.midpoint(range.end)]);
+    for address in inside.chain((0..64).map(|step| step * 97)).chain([u64::MAX]) {
+        for frame in symbols.resolve(address) {
+            assert!(frame.function.len().max(frame.raw_name.len()) < 5000);
+        }
     }
 }

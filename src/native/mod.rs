@@ -15,6 +15,7 @@ mod compile;
 mod header;
 mod layout;
 mod rules;
+mod symbols;
 mod table;
 mod unwinder;
 
@@ -28,6 +29,7 @@ mod safepoint_tests;
 mod test_target;
 
 pub use rules::Rules;
+pub use symbols::{DebugFiles, NativeFrame, SymbolFiles, Symbols};
 pub use table::Table;
 pub use unwinder::{Backtrace, Unwinder};
 

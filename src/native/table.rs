@@ -4,7 +4,7 @@ use prof_shared::row::{Base, Row};
 
 /// Rows by ascending start. A row counts up to the next one; where nothing is
 /// known stands a row without a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     rows: Vec<Row>,
 }

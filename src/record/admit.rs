@@ -57,7 +57,7 @@ fn preflight(options: &Options, stop: &dyn Fn() -> Option<EndReason>) -> Result<
     let own_payload = format!("/memfd:{}", payload_name());
     loop {
         let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(1, Iterator::count) as u64;
-        let needs = needs(threads, options.ring);
+        let needs = needs(threads, options.ring, options.native);
         let refusal = match preflight::check(Pid::from_raw(pid), &own_payload, needs) {
             Ok((process, _)) if options.start_ticks.is_some_and(|ticks| ticks != process.start_ticks()) => {
                 return Err(refused(format!("process {pid} has ended, and its pid is another's"), None));
@@ -78,7 +78,8 @@ fn recorded(ground: &Ground, options: &Options) -> Result<Recorded, Error> {
     let python = python.map_err(Error::not_python(options.pid))?;
     check_layout(ground, &python)?;
     let domains = if options.domains { find_domains(ground, &python)? } else { Vec::new() };
-    Ok(Recorded { python, domains, follows: options.follows, sample: options.sample })
+    let (sample, native) = (options.sample, options.native);
+    Ok(Recorded { python, domains, follows: options.follows, sample, native })
 }
 
 fn check_layout(ground: &Ground, python: &Interpreter) -> Result<(), Error> {

@@ -15,8 +15,8 @@ use super::sink::Sink;
 use crate::analysis::{Aggregate, Fold, History, Looks, Question};
 use crate::capture::{Begun, Gathering, Result};
 use crate::model::{
-    ChunkSerial, CodeObject, End, Event, Metadata, Note, NoteKind, ProcessLife, RssSample, ThreadName,
-    ThreadSerial, Tick, Tid,
+    ChunkSerial, CodeObject, End, Event, Metadata, NativeModule, NativePlace, Note, NoteKind, ProcessLife,
+    RssSample, ThreadName, ThreadSerial, Tick, Tid,
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -149,6 +149,16 @@ impl Sink for Aggregator {
 
     fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.gathering.rss().push(sample.clone());
+        Ok(())
+    }
+
+    fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.gathering.module(module);
+        Ok(())
+    }
+
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        self.gathering.native_places(places);
         Ok(())
     }
 

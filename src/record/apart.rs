@@ -8,7 +8,10 @@
 
 use super::sink::Sink;
 use crate::capture::Result;
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, Note, ProcessLife, RssSample, ThreadName};
+use crate::model::{
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, ProcessLife, RssSample,
+    ThreadName,
+};
 use prof_injector::tracee::take_precedence;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -104,6 +107,16 @@ impl Sink for Apart {
         self.put(move |sink| sink.rss(&sample))
     }
 
+    fn module(&mut self, module: &NativeModule) -> Result<()> {
+        let module = module.clone();
+        self.put(move |sink| sink.module(&module))
+    }
+
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        let places = places.to_vec();
+        self.put(move |sink| sink.native_places(&places))
+    }
+
     fn note(&mut self, note: &Note) -> Result<()> {
         let note = note.clone();
         self.put(move |sink| sink.note(&note))
@@ -167,6 +180,14 @@ mod tests {
         fn rss(&mut self, sample: &RssSample) -> Result<()> {
             self.say(format!("rss {}", sample.t_ns))
         }
+        fn module(&mut self, _: &NativeModule) -> Result<()> {
+            self.say("module")
+        }
+
+        fn native_places(&mut self, _: &[NativePlace]) -> Result<()> {
+            self.say("native places")
+        }
+
         fn note(&mut self, _: &Note) -> Result<()> {
             Err(Error::Full("it".into()))
         }

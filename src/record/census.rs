@@ -143,7 +143,7 @@ impl Python {
     fn obstacle(&self, ring: Shape) -> Option<String> {
         let own_payload = format!("/memfd:{}", payload_name());
         let threads = self.process.tasks().map_or(1, |tasks| tasks.len() as u64);
-        match preflight::check(self.process.pid(), &own_payload, needs(threads, ring)) {
+        match preflight::check(self.process.pid(), &own_payload, needs(threads, ring, false)) {
             Err(refusal) | Ok((_, Some(refusal))) => return Some(refusal.to_string()),
             Ok((_, None)) => {}
         }

@@ -15,9 +15,11 @@
 
 use super::clock::{Clock, Reading};
 use super::islands::Islands;
+use super::modules::Modules;
 use super::pointers::{Pointer, swap_in};
 use super::register::{Register, field};
 use super::ring::Ring;
+use super::row_file;
 use super::safe::Judge;
 use super::sampling;
 use super::withdraw::take_back;
@@ -27,10 +29,11 @@ use crate::cpython::{DomainFunction, Interpreter};
 use object::{Object, ObjectSymbol};
 use prof_injector::arch::xstate;
 use prof_injector::call::Caller;
-use prof_injector::detour::{Function, Plan};
+use prof_injector::detour::{Function, Limits, Plan, STACK_GUARD_BYTES};
 use prof_injector::failpoint::fail_point;
 use prof_injector::memfd;
 use prof_injector::preflight::Needs;
+use prof_injector::process::Maps;
 use prof_injector::region::RegionHandle;
 use prof_injector::safepoint::{allocator_text, find_dlopen};
 use prof_shared::region::{Entry, HEADER, STEP_COUNT, STUB, Shape, Step, step};
@@ -57,6 +60,8 @@ pub const SLOT_COUNTS: Range<u64> = 256..4096;
 const WAIT_SHARE: u64 = 25;
 /// Name of the ring's memfd.
 pub const RING_NAME: &str = "prof-ring";
+/// Name of the memfd of unwind rows.
+pub const ROWS_NAME: &str = "prof-rows";
 /// How the name of the payload's memfd begins; the build follows.
 pub const PAYLOAD_NAME: &str = "prof-payload-";
 
@@ -68,12 +73,14 @@ pub struct Recorded {
     pub domains: Vec<DomainFunction>,
     /// Whether children that it forks record themselves, too.
     pub follows: bool,
+    /// Whether stacks have native frames.
+    pub native: bool,
     /// Only samples of the blocks are recorded, so many bytes apart on average.
     pub sample: Option<u64>,
 }
 
 /// What stands in the target now.
-pub struct Installed {
+pub struct Installed<'g> {
     /// The private region.
     pub region: RegionHandle,
     /// The ring.
@@ -88,6 +95,8 @@ pub struct Installed {
     pub opened: Reading,
     /// How many threads and moments were looked at for a safe point.
     pub tries: u32,
+    /// The modules, if stacks have native frames.
+    pub modules: Option<Modules<'g>>,
 }
 
 /// The name of this build's payload.
@@ -96,13 +105,14 @@ pub fn payload_name() -> String {
 }
 
 /// The region for a process of so many threads.
-fn shape_for(threads: u64) -> Shape {
-    Shape { slot_count: (4 * threads).next_power_of_two().clamp(SLOT_COUNTS.start, SLOT_COUNTS.end) }
+fn shape_for(threads: u64, has_native: bool) -> Shape {
+    let slot_count = (4 * threads).next_power_of_two().clamp(SLOT_COUNTS.start, SLOT_COUNTS.end);
+    Shape { slot_count, has_native }
 }
 
 /// What a recording takes of a process of so many threads. Pages of the region are
 /// there once they are touched; the ring is charged to us, who touch it first.
-pub fn needs(threads: u64, ring: ring::Shape) -> Needs {
+pub fn needs(threads: u64, ring: ring::Shape, native: bool) -> Needs {
     const FIXED: u64 = 4 << 20;
     const A_THREAD: u64 = 16 << 10;
     const OURSELVES: u64 = 64 << 20;
@@ -110,30 +120,35 @@ pub fn needs(threads: u64, ring: ring::Shape) -> Needs {
     Needs {
         memory,
         shared_memory: memory + ring.total_bytes() + OURSELVES,
-        address_space: shape_for(threads).total_bytes() + ring.total_bytes() + FIXED,
+        address_space: shape_for(threads, native).total_bytes()
+            + ring.total_bytes()
+            + if native { row_file::USUAL_BYTES } else { 0 }
+            + FIXED,
     }
 }
 
 /// Puts everything in place and opens the gate. After an error all is as before.
-pub fn install(
-    ground: &Ground,
+pub fn install<'g>(
+    ground: &'g Ground,
     caller: &Caller,
     judge: &mut Judge,
     what: &Recorded,
     ring_shape: ring::Shape,
     clock: Clock,
-) -> Result<Installed, Error> {
+) -> Result<Installed<'g>, Error> {
     let threads = ground.process.tasks().map_err(Error::io("listing the target's threads"))?.len() as u64;
-    let shape = shape_for(threads);
+    let shape = shape_for(threads, what.native);
     let (region, _) = match RegionHandle::create(caller, shape, BUDGET) {
         Ok(created) => created,
         Err(error) => return Err(failed(ground, caller, error.into())),
     };
-    let mut work = Work { ground, caller, judge, what, region: &region, clock, tries: 0 };
+    let mut work =
+        Work { ground, caller, judge, what, region: &region, clock, tries: 0, modules: None, row_bytes: 0 };
     match work.run(ring_shape) {
         Ok((ring, islands, pointers, opened)) => {
-            let (detours, tries) = (islands.planned().to_vec(), work.tries);
-            Ok(Installed { region, ring, opened, detours, pointers, refused: islands.refused, tries })
+            let (detours, tries, modules) = (islands.planned().to_vec(), work.tries, work.modules);
+            let refused = islands.refused;
+            Ok(Installed { region, ring, opened, detours, pointers, refused, tries, modules })
         }
         Err(error) => Err(failed(ground, caller, error)),
     }
@@ -152,17 +167,19 @@ fn failed(ground: &Ground, caller: &Caller, error: Error) -> Error {
     }
 }
 
-struct Work<'a, 'g> {
-    ground: &'a Ground,
+struct Work<'a, 'j, 'g> {
+    ground: &'g Ground,
     caller: &'a Caller<'a>,
-    judge: &'a mut Judge<'g>,
+    judge: &'a mut Judge<'j>,
     what: &'a Recorded,
     region: &'a RegionHandle,
     clock: Clock,
     tries: u32,
+    modules: Option<Modules<'g>>,
+    row_bytes: u64,
 }
 
-impl Work<'_, '_> {
+impl Work<'_, '_, '_> {
     fn run(&mut self, ring_shape: ring::Shape) -> Result<(Ring, Islands, Vec<Entry>, Reading), Error> {
         self.write_numbers(ring_shape)?;
         fail_point("numbers-written")?;
@@ -177,7 +194,9 @@ impl Work<'_, '_> {
         let ring = Ring::create(file, ring_shape).map_err(Error::io("making the ring"))?;
         fail_point("memfds-filled")?;
         ring.beat(self.clock);
+        self.make_rows(&files)?;
         let base = self.load(&files, ring_shape)?;
+        self.publish_rows(base)?;
         let hooks = hook_addresses(base, self.what.sample.is_some());
         let islands = self.build_islands(&hooks)?;
         let pointers = self.swap_pointers(&hooks)?;
@@ -226,24 +245,57 @@ impl Work<'_, '_> {
         register.set_offsets(&self.what.python.offsets())
     }
 
-    /// Has the target make the two memfds.
+    /// Fills the file of unwind rows, if there is one.
+    fn make_rows(&mut self, files: &Files) -> Result<(), Error> {
+        let Some(rows) = files.rows else { return Ok(()) };
+        let file = memfd::open(&self.ground.process, rows);
+        let file = file.map_err(Error::io("opening the memfd of unwind rows"))?;
+        let mut modules = Modules::new(self.ground, file);
+        self.row_bytes = modules.seal()?;
+        self.modules = Some(modules);
+        Ok(())
+    }
+
+    /// Has the target use them.
+    fn publish_rows(&mut self, base: u64) -> Result<(), Error> {
+        let Some(modules) = &mut self.modules else { return Ok(()) };
+        let maps = self.ground.maps_now()?;
+        let name = format!("/memfd:{}", payload_name());
+        let own = maps.0.iter().filter(|m| m.exec && m.name.starts_with(&name) && m.range.start >= base);
+        let text: Vec<_> = own.map(|m| m.range.clone()).collect();
+        modules.publish(&text, base)?;
+        let stack = main_stack(self.ground, &maps)?;
+        let register = self.register();
+        register.set_word(field::MAIN_STACK_LOW, stack.start)?;
+        register.set_word(field::MAIN_STACK_END, stack.end)?;
+        register.set_word(field::NATIVE_BYTES, self.row_bytes)
+    }
+
+    /// Has the target make the memfds.
     fn make_files(&mut self) -> Result<Files, Error> {
         const NOEXEC_SEAL: u64 = 8; // MFD_NOEXEC_SEAL, Linux 6.3
         let flags = u64::from(libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
-        let (payload, ring) = (payload_name() + "\0", RING_NAME.to_owned() + "\0");
-        let names = [self.region.text(), self.region.text() + payload.len() as u64];
-        let text = payload + &ring;
-        let create =
-            |flags: u64| names.map(|name| syscall(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]));
+        let mut names = vec![payload_name() + "\0", RING_NAME.to_owned() + "\0"];
+        names.extend(self.what.native.then(|| ROWS_NAME.to_owned() + "\0"));
+        let text = names.concat();
+        let starts = names.iter().scan(self.region.text(), |at, name| {
+            *at += name.len() as u64;
+            Some(*at - name.len() as u64)
+        });
+        let starts: Vec<u64> = starts.collect();
+        let create = |flags: u64| -> Vec<Step> {
+            starts.iter().map(|&name| syscall(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0])).collect()
+        };
         let mut results = self.run_anywhere(&create(flags | NOEXEC_SEAL), text.as_bytes())?;
         if results.contains(&(-i64::from(libc::EINVAL) as u64)) {
             results = self.run_anywhere(&create(flags), text.as_bytes())?;
         }
         let fds = results.iter().map(|&result| check("memfd_create", result));
-        let [payload, ring] = fds.collect::<Result<Vec<u64>, Error>>()?[..] else {
-            return Err(Error::Unexpected("a program of two steps had not two results"));
-        };
-        Ok(Files { payload, ring })
+        match fds.collect::<Result<Vec<u64>, Error>>()?[..] {
+            [payload, ring] => Ok(Files { payload, ring, rows: None }),
+            [payload, ring, rows] => Ok(Files { payload, ring, rows: Some(rows) }),
+            _ => Err(Error::Unexpected("a program had not as many results as steps")),
+        }
     }
 
     /// Runs a program of plain system calls and swaps.
@@ -272,6 +324,15 @@ impl Work<'_, '_> {
             ),
             syscall(libc::SYS_close, [files.ring, 0, 0, 0, 0, 0]),
         ];
+        let rows_at = steps.len();
+        if let Some(rows) = files.rows {
+            let protection = libc::PROT_READ as u64;
+            steps.extend([
+                syscall(libc::SYS_mmap, [0, self.row_bytes, protection, libc::MAP_SHARED as u64, rows, 0]),
+                syscall(libc::SYS_close, [rows, 0, 0, 0, 0, 0]),
+            ]);
+        }
+        let error_at = steps.len();
         steps.extend(loader.dlerror.map(|dlerror| call(dlerror, [0, 0])));
         let called = self.judge.call(self.caller, self.region, &steps, path.as_bytes())?;
         self.tries = called.tries;
@@ -279,9 +340,13 @@ impl Work<'_, '_> {
         let mapped = check("mmap", called.results[2])?;
         self.register().set_word(field::RING, mapped)?;
         self.register().set_word(field::RING_BYTES, ring.total_bytes())?;
+        if files.rows.is_some() {
+            self.register().set_word(field::NATIVE, check("mmap", called.results[rows_at])?)?;
+            fail_point("rows-noted")?;
+        }
         fail_point("ring-noted")?;
         match called.results[0] {
-            0 => Err(Error::Dlopen(self.text_at(called.results.get(4).copied()))),
+            0 => Err(Error::Dlopen(self.text_at(called.results.get(error_at).copied()))),
             handle => self.enter_library(handle),
         }
     }
@@ -417,6 +482,21 @@ impl Work<'_, '_> {
 struct Files {
     payload: u64,
     ring: u64,
+    rows: Option<u64>,
+}
+
+/// Without a limit the kernel maps from below, but never comes so near.
+const DEEPEST_STACK: u64 = 1 << 30;
+
+/// Where the main thread's stack may be, from as low as it may grow to its end. The kernel maps
+/// nothing above the first mappings that it made at the start of the program, which are the
+/// highest below the stack.
+fn main_stack(ground: &Ground, maps: &Maps) -> Result<Range<u64>, Error> {
+    let limits = Limits::read(ground.process.pid()).map_err(Error::io("reading the target's limits"))?;
+    let Some(at) = maps.0.iter().position(|mapping| mapping.name == "[stack]") else { return Ok(0..0) };
+    let (range, below) = (&maps.0[at].range, at.checked_sub(1).map_or(0, |below| maps.0[below].range.end));
+    let room = range.end.saturating_sub(limits.stack_bytes.unwrap_or(DEEPEST_STACK).min(DEEPEST_STACK));
+    Ok(below.saturating_add(STACK_GUARD_BYTES).max(room).min(range.start)..range.end)
 }
 
 /// A kernel before 4.17 takes the address for a hint.

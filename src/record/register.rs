@@ -56,6 +56,10 @@ pub mod field {
         INTERPRETER_START = interpreter_start;
         INTERPRETER_BYTES = interpreter_bytes;
         ARENA_BYTES = arena_bytes;
+        NATIVE = native;
+        NATIVE_BYTES = native_bytes;
+        MAIN_STACK_LOW = main_stack_low;
+        MAIN_STACK_END = main_stack_end;
         OFFSETS = offsets;
         ENTRY_COUNT = entry_count;
         SIGNAL_FRAME_BYTES = signal_frame_bytes;

@@ -45,7 +45,7 @@ pub fn rehearse(options: &Options) -> Result<Rehearsal, Error> {
         threads,
         entries: detours.chain(pointers).collect(),
         refused: islands.as_ref().map(|islands| islands.refused.clone()).unwrap_or_default(),
-        address_space: needs(threads, options.ring).address_space,
+        address_space: needs(threads, options.ring, options.native).address_space,
         has_remains: remains.is_some(),
     })
 }

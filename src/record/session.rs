@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::install::{Installed, install};
 use super::keeper::Keeper;
 use super::metadata::{self, describe};
+use super::modules::Modules;
 use super::pointers::Watch;
 use super::safe::Judge;
 use super::sink::Sink;
@@ -70,6 +71,8 @@ pub struct Options {
     pub ring: prof_shared::ring::Shape,
     /// Whether processes that it forks are recorded, too.
     pub follows: bool,
+    /// Whether stacks have native frames.
+    pub native: bool,
     /// Only samples of the blocks are recorded, so many bytes apart on average.
     pub sample: Option<u64>,
     /// What moments are taken from.
@@ -234,7 +237,7 @@ impl Round {
 struct Session<'g> {
     ground: &'g Ground,
     options: &'g Options,
-    installed: Installed,
+    installed: Installed<'g>,
     keeper: Keeper<'g>,
     watch: Watch<'g>,
     looker: Option<Looker>,
@@ -258,6 +261,8 @@ impl Session<'_> {
                 ..Note::default()
             }));
         }
+        let modules = self.installed.modules.iter().flat_map(Modules::all);
+        modules.for_each(|module| self.spool.put(Item::Module(module.clone())));
         let tries = self.installed.tries;
         let mut notes = self.installed.refused.clone();
         notes.push(format!("a thread was at a safe point at look {tries}"));
@@ -294,6 +299,7 @@ impl Session<'_> {
                 self.watch_pointers();
                 self.watch_family();
             }
+            self.watch_modules();
             self.take_look(Duration::ZERO);
             if sampled.is_none_or(|last| now - last >= SAMPLE) {
                 sampled = Some(now);
@@ -380,6 +386,14 @@ impl Session<'_> {
         let text =
             format!("the process replaced {name} at {seconds:.1} s: calls of its kind are missing since");
         self.spool.put(Item::Note(Note { kind: NoteKind::Loss, text, ..Note::default() }));
+    }
+
+    /// Takes note of modules that came or went.
+    fn watch_modules(&mut self) {
+        let now_ns = self.now_ns();
+        let Some(modules) = &mut self.installed.modules else { return };
+        let changed = modules.look(&self.ground.process, now_ns);
+        changed.into_iter().for_each(|module| self.spool.put(Item::Module(module)));
     }
 
     fn note_names(&mut self) {
@@ -529,6 +543,9 @@ impl Session<'_> {
             losses: in_model(&losses, &finished, self.about.clock.ticks_per_second),
         };
         let mut sink = finished.sink;
+        if let Some(modules) = &self.installed.modules {
+            let _full_disk = sink.native_places(&modules.resolve(&finished.places));
+        }
         let (silence, living) = &self.silence;
         for life in finished.processes.iter().filter(|life| !living.contains(&life.number)) {
             let _full_disk = sink.process(&ProcessLife { ended_tick: silence.0, ..life.clone() });

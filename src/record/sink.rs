@@ -2,7 +2,10 @@
 //! with figures only.
 
 use crate::capture::{Result, Writer};
-use crate::model::{ChunkSerial, CodeObject, End, Metadata, Note, ProcessLife, RssSample, ThreadName};
+use crate::model::{
+    ChunkSerial, CodeObject, End, Metadata, NativeModule, NativePlace, Note, ProcessLife, RssSample,
+    ThreadName,
+};
 
 /// Takes what is recorded.
 pub trait Sink: Send {
@@ -20,6 +23,10 @@ pub trait Sink: Send {
     fn process(&mut self, process: &ProcessLife) -> Result<()>;
     /// A sample of the resident set.
     fn rss(&mut self, sample: &RssSample) -> Result<()>;
+    /// A native module that came, or went.
+    fn module(&mut self, module: &NativeModule) -> Result<()>;
+    /// What is at places of native modules.
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()>;
     /// A loss, a refusal, a soft error.
     fn note(&mut self, note: &Note) -> Result<()>;
     /// Bytes of the capture.
@@ -55,6 +62,14 @@ impl Sink for Writer {
 
     fn rss(&mut self, sample: &RssSample) -> Result<()> {
         self.rss(sample)
+    }
+
+    fn module(&mut self, module: &NativeModule) -> Result<()> {
+        self.module(module)
+    }
+
+    fn native_places(&mut self, places: &[NativePlace]) -> Result<()> {
+        self.native_places(places)
     }
 
     fn note(&mut self, note: &Note) -> Result<()> {

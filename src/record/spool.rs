@@ -15,11 +15,13 @@ use super::sink::Sink;
 use super::turning::Turning;
 use crate::capture::{self, CodeAssembler};
 use crate::model::{
-    ChunkSerial, CodeObject, Metadata, Note, ProcessId, ProcessLife, RssSample, ThreadName, Tick,
+    ChunkSerial, CodeObject, Metadata, NativeModule, Note, ProcessId, ProcessLife, RssSample, ThreadName,
+    Tick,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use prof_injector::tracee::take_precedence;
 use prof_shared::record::{Process, Record};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -45,6 +47,8 @@ pub enum Item {
     Ended(ProcessId, Tick),
     /// A sample of the resident set.
     Rss(RssSample),
+    /// A native module that came, or went.
+    Module(NativeModule),
     /// Something a reader should know.
     Note(Note),
     /// What is known of the target, anew.
@@ -91,6 +95,8 @@ pub struct Finished {
     pub refused_codes: u64,
     /// Chunks that held something else than records.
     pub damaged_chunks: u64,
+    /// Where native frames were: module and address in it.
+    pub places: BTreeSet<(u32, u32)>,
 }
 
 /// The running thread.
@@ -120,6 +126,7 @@ impl Spool {
             processes,
             since_thinned,
             unwritten: 0,
+            places: HashSet::new(),
         };
         let thread = std::thread::Builder::new().name("prof-spool".into()).spawn(move || {
             // With more busy threads than processors an even share is too little, and events
@@ -176,7 +183,11 @@ struct Work {
     since_thinned: usize,
     /// Events that could not be written.
     unwritten: u64,
+    places: HashSet<(u32, u32)>,
 }
+
+/// More places are not named.
+const MAX_PLACES: usize = 1 << 20;
 
 impl Work {
     fn run(mut self, items: &Receiver<Item>) -> Finished {
@@ -199,6 +210,7 @@ impl Work {
             unwritten: self.unwritten,
             refused_codes: self.codes.refused(),
             damaged_chunks: self.sieve.damaged(),
+            places: self.places.into_iter().collect(),
         }
     }
 
@@ -222,6 +234,7 @@ impl Work {
                 ended.map_or(Ok(()), |life| self.sink.process(&life))
             }
             Item::Rss(sample) => self.sink.rss(&sample),
+            Item::Module(module) => self.sink.module(&module),
             Item::Note(note) => self.sink.note(&note),
             Item::Metadata(about) => self.sink.metadata(&about),
         }
@@ -247,8 +260,12 @@ impl Work {
         let kept = self.sieve.add(&piece, |process, record| {
             self.figures.count(ProcessId(process.number), record);
             described.extend(self.codes.add(record));
-            if let Record::Origin { ticks, .. } = *record {
-                born = self.processes.see(process, ticks);
+            match *record {
+                Record::Origin { ticks, .. } => born = self.processes.see(process, ticks),
+                Record::Native { pushes, .. } if self.places.len() < MAX_PLACES => {
+                    self.places.extend(pushes.map(|(module, offset)| (module, offset as u32)));
+                }
+                _ => {}
             }
         });
         let noted = born.map_or(Ok(()), |life| self.sink.process(&life));

@@ -11,7 +11,7 @@
 
 use super::arm;
 use super::ground::{self, refused};
-use super::install::{PAYLOAD_NAME, RING_NAME, SLOT_COUNTS, call, check, syscall};
+use super::install::{PAYLOAD_NAME, RING_NAME, ROWS_NAME, SLOT_COUNTS, call, check, syscall};
 use super::lock::{Lock, in_use};
 use super::look::{Census, Doomed};
 use super::pointers::Copies;
@@ -21,7 +21,7 @@ use super::{Error, Ground};
 use prof_injector::call::Caller;
 use prof_injector::detour::mappings;
 use prof_injector::failpoint::fail_point;
-use prof_injector::process::{Maps, Tid};
+use prof_injector::process::{Mapping, Maps, Tid};
 use prof_injector::region::{Progress, RegionHandle};
 use prof_injector::safepoint::find_dlopen;
 use prof_injector::seccomp;
@@ -282,12 +282,13 @@ impl Work<'_> {
         if is_dlopen { at(offset_of!(Step, result)) } else { Ok(0) }
     }
 
-    /// Unmaps the islands and the ring.
+    /// Unmaps the islands, the ring and the unwind rows.
     fn unmap(&mut self, islands: &[Range<u64>]) -> Result<(), Error> {
         let maps = self.ground.maps_now()?;
-        let name = format!("/memfd:{RING_NAME} ");
-        let ring = maps.0.iter().filter(|m| m.name.starts_with(&name)).map(|m| m.range.clone());
-        let pages: Vec<Range<u64>> = islands.iter().cloned().chain(ring).collect();
+        let names = [RING_NAME, ROWS_NAME].map(|name| format!("/memfd:{name} "));
+        let is_ours = |m: &&Mapping| names.iter().any(|name| m.name.starts_with(name));
+        let shared = maps.0.iter().filter(is_ours).map(|m| m.range.clone());
+        let pages: Vec<Range<u64>> = islands.iter().cloned().chain(shared).collect();
         for batch in pages.chunks(STEP_COUNT) {
             let unmap = |r: &Range<u64>| syscall(libc::SYS_munmap, [r.start, r.end - r.start, 0, 0, 0, 0]);
             let steps: Vec<Step> = batch.iter().map(unmap).collect();
@@ -301,8 +302,8 @@ impl Work<'_> {
 
     /// Closes descriptors that an attacher left which died within a millisecond.
     fn close_files(&mut self) -> Result<(), Error> {
-        let mut fds = memfd::find(&self.ground.process, PAYLOAD_NAME).unwrap_or_default();
-        fds.extend(memfd::find(&self.ground.process, RING_NAME).unwrap_or_default());
+        let find = |name| memfd::find(&self.ground.process, name).unwrap_or_default();
+        let fds: Vec<u64> = [PAYLOAD_NAME, RING_NAME, ROWS_NAME].into_iter().flat_map(find).collect();
         let can_run = matches!(self.region.progress(), Progress::Complete(_));
         if fds.is_empty() || !can_run {
             return Ok(());

@@ -9,6 +9,8 @@ use crate::model::{CodeId, Frame, StackId, Stacks};
 /// The stacks of a capture by place instead of by instruction.
 pub struct Merged<'a> {
     places: Vec<Place<'a>>,
+    /// Of places in native code, the module.
+    modules: Vec<Option<&'a str>>,
     /// With the index of a place for the code of each frame.
     stacks: Stacks,
     /// By the id of the original stack.
@@ -25,10 +27,11 @@ impl<'a> Merged<'a> {
         for id in 1..raw.len() {
             let stack = StackId(id as u32);
             let (Some(parent), Some(frame)) = (raw.parent(stack), raw.leaf(stack)) else { continue };
-            let code = CodeId(numbers.of(frame, places));
-            merged[id] = stacks.push(merged[parent.0 as usize], Frame { code, offset: 0 });
+            let numbers = numbers.of(frame, places);
+            let push = |stack, &number: &u32| stacks.push(stack, Frame { code: CodeId(number), offset: 0 });
+            merged[id] = numbers.iter().fold(merged[parent.0 as usize], push);
         }
-        Merged { places: numbers.places, stacks, merged }
+        Merged { places: numbers.places, modules: numbers.modules, stacks, merged }
     }
 
     /// What became of an original stack.
@@ -36,9 +39,25 @@ impl<'a> Merged<'a> {
         self.merged.get(original.0 as usize).copied().unwrap_or_default()
     }
 
+    /// The native module that a place is in, by its number; `None` of one in Python code.
+    pub fn module(&self, number: u32) -> Option<&'a str> {
+        self.modules.get(number as usize).copied().flatten()
+    }
+
+    /// The place of that number.
+    pub fn place(&self, number: u32) -> &Place<'a> {
+        &self.places[number as usize]
+    }
+
     /// All places, each once.
     pub fn places(&self) -> impl Iterator<Item = &Place<'a>> {
         self.places.iter()
+    }
+
+    /// Those in Python code.
+    pub fn python_places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let all = self.places.iter().zip(&self.modules);
+        all.filter(|(_, module)| module.is_none()).map(|(place, _)| place)
     }
 
     /// A merged stack without its leaf.
@@ -66,18 +85,25 @@ impl<'a> Merged<'a> {
 #[derive(Default)]
 struct Numbers<'a> {
     places: Vec<Place<'a>>,
+    modules: Vec<Option<&'a str>>,
     by_place: HashMap<Place<'a>, u32>,
-    by_frame: HashMap<Frame, u32>,
+    by_frame: HashMap<Frame, Vec<u32>>,
 }
 
 impl<'a> Numbers<'a> {
-    fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> u32 {
-        *self.by_frame.entry(frame).or_insert_with(|| {
-            let place = places.place(frame);
-            *self.by_place.entry(place.clone()).or_insert_with(|| {
-                self.places.push(place);
-                self.places.len() as u32 - 1
-            })
+    /// The places of a frame, outermost first.
+    fn of(&mut self, frame: Frame, places: &mut Places<'a>) -> &[u32] {
+        let (known, modules, by_place) = (&mut self.places, &mut self.modules, &mut self.by_place);
+        self.by_frame.entry(frame).or_insert_with(|| {
+            let module = places.module(frame);
+            let number = |place: Place<'a>| {
+                *by_place.entry(place.clone()).or_insert_with(|| {
+                    known.push(place);
+                    modules.push(module);
+                    known.len() as u32 - 1
+                })
+            };
+            places.places(frame).into_iter().map(number).collect()
         })
     }
 }

@@ -8,6 +8,7 @@ mod format;
 mod json;
 mod merged;
 mod module;
+mod native;
 mod page;
 mod place;
 mod plain;

@@ -3,6 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 use std::borrow::Cow;
 
+use super::native;
 use super::plain::Plain;
 use crate::capture::Reader;
 use crate::model::{CodeId, CodeObject, Frame};
@@ -47,9 +48,12 @@ impl Place<'_> {
         self.shortened(&Plain(self.file).to_string(), width)
     }
 
-    /// For a terminal, `file:line`.
+    /// For a terminal, `file:line`, or the file.
     pub fn at(&self) -> String {
-        format!("{}:{}", Plain(self.file), self.line)
+        match self.line {
+            0 => Plain(self.file).to_string(),
+            line => format!("{}:{line}", Plain(self.file)),
+        }
     }
 
     fn with(&self, at: &str) -> String {
@@ -112,9 +116,22 @@ impl<'a> Places<'a> {
         Places { reader, resolver, lines: HashMap::new(), unresolved: HashSet::new() }
     }
 
-    /// Where a frame is. A code object that the capture does not describe gets a
+    /// Where a frame is, and after it those that were compiled into it, innermost last.
+    pub fn places(&mut self, frame: Frame) -> Vec<Place<'a>> {
+        match native::of(self.reader, frame) {
+            Some(native) => native.places(),
+            None => vec![self.python(frame)],
+        }
+    }
+
+    /// The module of a native frame.
+    pub fn module(&self, frame: Frame) -> Option<&'a str> {
+        native::of(self.reader, frame).map(|native| native.module())
+    }
+
+    /// Where a frame of Python is. A code object that the capture does not describe gets a
     /// name from its id, and is counted.
-    pub fn place(&mut self, frame: Frame) -> Place<'a> {
+    fn python(&mut self, frame: Frame) -> Place<'a> {
         if frame.code == CodeId::TRUNCATED {
             return Place { function: Cow::Borrowed("<truncated>"), file: "", line: 0 };
         }

@@ -4,6 +4,7 @@
 use hashbrown::HashMap;
 
 use super::merged::Merged;
+use super::native::NativeCounts;
 use super::place::{LineResolver, Place, Places};
 use super::processes::Processes;
 use super::resident::ResidentReport;
@@ -54,6 +55,8 @@ pub struct Profile<'a> {
     pub history: Option<Intervals>,
     /// How much of it there is.
     pub completeness: Completeness,
+    /// How whole the native stacks are, if there are any.
+    pub native: Option<NativeCounts>,
     pub(super) resident: ResidentReport,
     /// The row of each site.
     pub(super) row_of_site: Vec<u32>,
@@ -130,6 +133,8 @@ impl<'a> Profile<'a> {
         met.into_iter().for_each(|(thread, tid, process)| threads.met(thread, tid, process));
         let mut places = Places::new(reader, lines);
         let stacks = Merged::new(&aggregate.stacks, &mut places);
+        let has_native = !reader.modules().is_empty();
+        let native = has_native.then(|| NativeCounts::new(&totals.sites, &aggregate.stacks));
         let (rows, row_of_site) = rows(&totals.sites, &stacks);
         let mut arena_bytes: HashMap<StackId, u64> = HashMap::new();
         for (stack, bytes) in aggregate.arena_bytes {
@@ -147,6 +152,7 @@ impl<'a> Profile<'a> {
             resident: ResidentReport::new(reader.rss(), &aggregate.occupied),
             totals,
             stacks,
+            native,
             rows,
             history: aggregate.history,
             row_of_site,

@@ -9,13 +9,14 @@ use std::io::{self, Write};
 
 use super::Format;
 use super::json;
-use super::place::{LineResolver, Places};
+use super::native;
+use super::place::{LineResolver, Place, Places};
 use super::plain::Plain;
 use crate::analysis::{Aggregate, Figures, Site, Sum, weight};
 use crate::capture::{Events, Reader};
 use crate::model::{
-    Clock, CodeObject, End, Event, Frame, Metadata, Note, NoteKind, ProcessId, ProcessLife, RssSample,
-    StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
+    Clock, CodeObject, End, Event, Frame, Metadata, NativeModule, Note, NoteKind, ProcessId, ProcessLife,
+    RssSample, StackId, Stacks, ThreadName, ThreadSerial, Tick, Tid, What,
 };
 
 /// Writes the records of a capture.
@@ -40,6 +41,7 @@ pub struct Records<'a> {
 enum Other<'a> {
     Metadata(&'a Metadata),
     Code { id: u32, name: &'a str, qualified_name: &'a str, file: &'a str, first_line: u32 },
+    Module(&'a NativeModule),
     Thread(&'a ThreadName),
     Process { process: u32, parent: u32, pid: u32, began_ns: u64, ended_ns: Option<u64> },
     Rss(&'a RssSample),
@@ -61,6 +63,9 @@ impl<'a> Records<'a> {
         self.other(&Other::Metadata(self.reader.metadata()), out)?;
         for code in self.reader.codes() {
             self.other(&Other::from(code), out)?;
+        }
+        for module in self.reader.modules().values() {
+            self.other(&Other::Module(module), out)?;
         }
         let timed = timed(self.reader);
         let mut timed = timed.iter().peekable();
@@ -175,16 +180,28 @@ impl<'a> Records<'a> {
                 self.line.push_str(known);
                 continue;
             }
-            let place = self.places.place(frame);
-            let text = match self.format {
-                Format::Json => json::text(&(&place.function, place.file, place.line))?,
-                Format::Text { .. } => place.plain(),
-            };
+            let text = self.frame(frame, between)?;
             self.line.push_str(&text);
             self.frames.insert(frame, text);
         }
         self.line.push_str(close);
         Ok(())
+    }
+
+    /// A frame as it is printed: several, if others were compiled into it.
+    fn frame(&mut self, frame: Frame, between: &str) -> io::Result<String> {
+        let native = native::of(self.reader, frame).filter(|_| self.format == Format::Json);
+        let texts: Vec<String> = match native {
+            Some(native) => native.objects().iter().map(json::text).collect::<io::Result<_>>()?,
+            None => {
+                let text = |place: &Place| match self.format {
+                    Format::Json => json::text(&(&place.function, place.file, place.line)),
+                    Format::Text { .. } => Ok(place.plain()),
+                };
+                self.places.places(frame).iter().rev().map(text).collect::<io::Result<_>>()?
+            }
+        };
+        Ok(texts.join(between))
     }
 
     fn other(&self, other: &Other<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -395,6 +412,9 @@ impl Other<'_> {
             Other::Code { id, name, qualified_name, file, first_line } => {
                 let name = if qualified_name.is_empty() { name } else { qualified_name };
                 format!("code  {id}  {} ({}:{first_line})", Plain(name), Plain(file))
+            }
+            Other::Module(module) => {
+                format!("module  {}  {}  {}", module.id, Plain(&module.path), module.build_id)
             }
             Other::Thread(thread) => format!("thread  {}  {}", thread.tid, Plain(&thread.name)),
             Other::Process { process, parent, pid, .. } => {

@@ -180,7 +180,27 @@ fn elf_files() -> Vec<Vec<u8>> {
     let files =
         places.iter().map(PathBuf::from).filter(|path| fs::metadata(path).is_ok_and(|m| m.len() <= MAX_FILE));
     let files: Vec<_> = files.filter_map(|path| fs::read(path).ok()).collect();
-    files.into_iter().chain([prof::PAYLOAD.to_vec()]).collect()
+    files.into_iter().chain([prof::PAYLOAD.to_vec()]).chain(with_dwarf()).collect()
+}
+
+/// A library with inlined functions, where there is a compiler, by its ways to say so.
+fn with_dwarf() -> Vec<Vec<u8>> {
+    const SOURCE: &str = "
+static inline __attribute__((always_inline)) int twice(int n) { return n * 2; }
+static inline __attribute__((always_inline)) int again(int n) { return twice(n + twice(n)); }
+int f(int n) { return again(n) + twice(n + 1); }
+struct shape { int n; } g(struct shape one) { one.n = again(one.n); return one; }
+";
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (source, library) = (dir.path().join("a.c"), dir.path().join("a.so"));
+    fs::write(&source, SOURCE).expect("there is room");
+    let options = ["-gdwarf-5", "-gdwarf-4", "-gz=zlib", "-gsplit-dwarf"];
+    let build = |option: &&str| {
+        let command = ["-O2", "-g", option, "-shared", "-nostdlib", "-o"];
+        let status = Command::new("cc").args(command).arg(&library).arg(&source).status();
+        status.is_ok_and(|status| status.success()).then(|| fs::read(&library).expect("it was built"))
+    };
+    options.iter().filter_map(build).collect()
 }
 
 /// The line tables of each interpreter that is here, of a function with loops and calls.

@@ -21,8 +21,9 @@ fn attach(target: &Target, number: usize, action: &str) -> Finished {
 
 fn begin(target: &Target, number: usize, action: &str) -> Recording {
     let file = target.scratch().join("capture.prof");
-    let args =
-        ["attach", &target.pid(), "--trace-python-allocators", "--force", "-q", "--duration", "50ms", "-o"];
+    let everything = ["--trace-python-allocators", "--native", "--force", "-q", "--duration", "50ms", "-o"];
+    let pid = target.pid();
+    let args = [&["attach", &pid], &everything[..]].concat();
     prof(&args).arg(&file).env("PROF_FAIL_AT", &format!("{number}:{action}")).spawn()
 }
 

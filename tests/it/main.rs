@@ -39,6 +39,7 @@ mod losses;
 mod malloc;
 mod matrix;
 mod names;
+mod native;
 mod pages;
 mod payload_file;
 mod picker;

@@ -28,7 +28,7 @@ const PARTS: [(&str, &[&str]); 11] = [
 const USE_THE_INJECTOR: [&str; 6] = ["cli", "record", "inspect", "cpython", "native", "fuzz"];
 
 /// The dependencies that have one owner, and the owner.
-const OWNERS: [(&str, &[&str]); 15] = [
+const OWNERS: [(&str, &[&str]); 19] = [
     ("nix", &["injector/src"]),
     ("procfs", &["injector/src"]),
     ("goblin", &["injector/src"]),
@@ -36,14 +36,22 @@ const OWNERS: [(&str, &[&str]); 15] = [
     ("gimli", &["src/native"]),
     // `install` looks up the hooks in the embedded payload.
     ("object", &["src/native", "src/cpython", "src/record/install.rs", "build.rs"]),
-    ("zstd", &["src/capture"]),
+    ("addr2line", &["src/native/symbols/dwarf.rs"]),
+    ("cpp_demangle", &["src/native/symbols/name.rs"]),
+    ("rustc_demangle", &["src/native/symbols/name.rs"]),
+    ("lzma_rust2", &["src/native/symbols/image.rs"]),
+    // Sections of debug files may be packed as captures are.
+    ("zstd", &["src/capture", "src/native/symbols/image.rs"]),
     ("clap", &["src/cli", "src/main.rs"]),
     ("clap_complete", &["src/cli/shell.rs"]),
     ("clap_mangen", &["src/cli/shell.rs"]),
     ("regex", &["src/cli"]),
     ("terminal_size", &["src/cli"]),
     ("ratatui", &["src/explore"]),
-    ("rustix", &["src/explore", "src/record/recorder.rs", "src/record/ring.rs"]),
+    (
+        "rustix",
+        &["src/explore", "src/record/recorder.rs", "src/record/ring.rs", "src/native/symbols/debug_files.rs"],
+    ),
     ("indicatif", &["src/cli", "src/report"]),
 ];
 

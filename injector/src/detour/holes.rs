@@ -33,7 +33,7 @@ const USER_END: u64 = 0x7fff_ffff_f000;
 /// Room for what may grow without a limit: more than any machine has memory.
 const ROOM_BYTES: u64 = 1 << 40;
 /// What the kernel keeps free below a stack (`stack_guard_gap`, 256 pages).
-const STACK_GUARD_BYTES: u64 = 256 * PAGE;
+pub const STACK_GUARD_BYTES: u64 = 256 * PAGE;
 /// How far from its function an island may lie: a jump's reach less what the
 /// displacements in the moved instructions need.
 const REACH_BYTES: u64 = (2 << 30) - (64 << 20);

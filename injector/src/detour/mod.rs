@@ -45,7 +45,7 @@ mod references;
 
 pub use arm::{ArmError, arm, arm_all_stopped, disarm, disarm_all_stopped};
 pub use entries::{Found, Function, Skipped, find};
-pub use holes::{Holes, Limits};
+pub use holes::{Holes, Limits, STACK_GUARD_BYTES};
 pub use hook::Hook;
 pub use island::{Assembled, THUNK_BYTES, thunk};
 pub use plan::{Plan, Planner, Refused, Way, mappings};

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use maps::{Mapping, Maps};
 pub use memory::Memory;
-pub use module::{Module, Symbol};
+pub use module::{Module, Symbol, map_file};
 pub use pagemap::{Pagemap, Resident};
 pub use patience::is_late;
 pub use task::{Activity, ResidentSet, TaskState, TaskStatus, Tid};
@@ -146,8 +146,13 @@ impl Process {
     /// The ELF files that are loaded into it, one for each load; those that
     /// cannot be read are left out.
     pub fn modules(&self, maps: &Maps) -> Vec<Module> {
+        self.modules_that(maps, |_| true)
+    }
+
+    /// Of these, those whose first mapping is wanted.
+    pub fn modules_that(&self, maps: &Maps, is_wanted: impl Fn(&Mapping) -> bool) -> Vec<Module> {
         let root = self.live_dir().unwrap_or_else(|_| self.dir.clone()).join("root");
-        module::loaded(&self.dir.join("map_files"), &root, maps)
+        module::loaded(&self.dir.join("map_files"), &root, maps, is_wanted)
     }
 
     /// Its threads now, by ascending age as the kernel lists them.

@@ -44,10 +44,15 @@ pub struct Module {
 
 /// The modules in `maps`, one for each load: a file that is loaded twice comes
 /// twice, a file whose first page is mapped twice by one load comes once.
-pub(super) fn loaded(map_files: &Path, root: &Path, maps: &Maps) -> Vec<Module> {
+pub(super) fn loaded(
+    map_files: &Path,
+    root: &Path,
+    maps: &Maps,
+    is_wanted: impl Fn(&Mapping) -> bool,
+) -> Vec<Module> {
     let mut modules: Vec<Module> = Vec::new();
     for first in maps.0.iter().filter(|m| m.offset == 0 && m.inode != 0 && !m.shared) {
-        if modules.last().is_some_and(|last| last.range.contains(&first.range.start)) {
+        if modules.last().is_some_and(|last| last.range.contains(&first.range.start)) || !is_wanted(first) {
             continue;
         }
         modules.extend(Module::open(map_files, root, maps, first).ok());
@@ -64,12 +69,7 @@ impl Module {
         let path = first.name.strip_suffix(" (deleted)").unwrap_or(&first.name);
         let file = File::open(map_files.join(range))
             .or_else(|_| File::open(root.join(path.trim_start_matches('/'))))?;
-        expect_cuts()?;
-        #[expect(unsafe_code)]
-        // SAFETY: the map is private and read-only. What a file that somebody truncates
-        // meanwhile no longer has reads as zeros; one that somebody writes to changes
-        // under our parsers, which believe nothing that they have read before.
-        let data = unsafe { memmap2::Mmap::map(&file)? };
+        let data = map_file(&file)?;
         let parsed = Parsed::new(&data, maps, first)?;
         Ok(Module {
             path: path.into(),
@@ -98,6 +98,18 @@ impl Module {
     /// Whether `addr` lies in its executable parts.
     pub fn has_code(&self, addr: u64) -> bool {
         self.text.iter().any(|range| range.contains(&addr))
+    }
+}
+
+/// Maps a file that others may write to, to be read by parsers that believe nothing.
+pub fn map_file(file: &File) -> io::Result<memmap2::Mmap> {
+    expect_cuts()?;
+    #[expect(unsafe_code)]
+    // SAFETY: the map is private and read-only. What a file that somebody truncates
+    // meanwhile no longer has reads as zeros; one that somebody writes to changes
+    // under our parsers, which believe nothing that they have read before.
+    unsafe {
+        memmap2::Mmap::map(file)
     }
 }
 
@@ -199,7 +211,7 @@ mod tests {
     #[test]
     fn our_own_executable_comes_once() {
         let exe = std::env::current_exe().unwrap();
-        let modules = loaded(Path::new("/proc/self/map_files"), Path::new("/"), &own_maps());
+        let modules = loaded(Path::new("/proc/self/map_files"), Path::new("/"), &own_maps(), |_| true);
         assert_eq!(modules.iter().filter(|module| module.path == exe).count(), 1);
     }
 
@@ -210,7 +222,7 @@ mod tests {
         std::fs::write(&path, &data).unwrap();
         let line = format!("7f0000000000-7f0000010000 r-xp 00000000 08:01 42 {}", path.display());
         let maps = Maps(vec![Mapping::parse(&line).unwrap()]);
-        let modules = loaded(Path::new("/nowhere"), Path::new("/"), &maps);
+        let modules = loaded(Path::new("/nowhere"), Path::new("/"), &maps, |_| true);
         File::options().write(true).open(&path).unwrap().set_len(5).unwrap();
         std::fs::remove_file(&path).unwrap();
         let [module] = &modules[..] else { panic!("{} modules", modules.len()) };

@@ -355,15 +355,17 @@ fn recognise(process: &Process, maps: &Maps, first: &Mapping) -> Option<RegionHa
     let magic = memory.read_u64(header + offset_of!(Region, magic) as u64).ok()?;
     let progress = match magic {
         MAGIC => match half(offset_of!(Region, layout))? {
-            LAYOUT => Progress::Complete(Shape { slot_count: half(offset_of!(Region, slot_count))?.into() }),
+            LAYOUT => {
+                let slot_count = half(offset_of!(Region, slot_count))?.into();
+                Progress::Complete(shape_of(&range).filter(|shape| shape.slot_count == slot_count)?)
+            }
             other => Progress::OtherLayout(other),
         },
         0 => Progress::Unfinished,
         _ => return None,
     };
     let plausible = match progress {
-        Progress::Complete(shape) => shape_of(&range) == Some(shape),
-        Progress::OtherLayout(_) => true,
+        Progress::Complete(_) | Progress::OtherLayout(_) => true,
         Progress::Unfinished => shape_of(&range).is_some(),
     };
     plausible.then_some(RegionHandle { range, progress })
@@ -371,7 +373,8 @@ fn recognise(process: &Process, maps: &Maps, first: &Mapping) -> Option<RegionHa
 
 /// The shape that makes a region as long as `range`.
 fn shape_of(range: &Range<u64>) -> Option<Shape> {
-    let shapes = (0..=MOST_SLOTS.ilog2()).map(|power| Shape { slot_count: 1 << power });
+    let shapes = (0..=MOST_SLOTS.ilog2())
+        .flat_map(|power| [false, true].map(|has_native| Shape { slot_count: 1 << power, has_native }));
     shapes.into_iter().find(|shape| shape.total_bytes() == range.end - range.start)
 }
 
@@ -399,8 +402,11 @@ mod tests {
 
     #[test]
     fn a_shape_is_told_by_its_length() {
-        let shape = Shape { slot_count: 1024 };
-        assert_eq!(shape_of(&(0..shape.total_bytes())), Some(shape));
-        assert_eq!(shape_of(&(0..shape.total_bytes() + PAGE)), None);
+        for (slot_count, has_native) in (6..=12).flat_map(|power| [(1 << power, false), (1 << power, true)]) {
+            let shape = Shape { slot_count, has_native };
+            assert_eq!(shape.total_bytes() % PAGE, 0);
+            assert_eq!(shape_of(&(0..shape.total_bytes())), Some(shape));
+            assert_eq!(shape_of(&(0..shape.total_bytes() + PAGE)), None);
+        }
     }
 }

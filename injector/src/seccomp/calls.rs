@@ -69,7 +69,7 @@ const OF_FILE: i32 = MAP_PRIVATE | MAP_DENYWRITE;
 const MEMFD: u32 = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 
 /// All of them, in the order in which they come.
-pub const CALLS: [Call; 32] = [
+pub const CALLS: [Call; 33] = [
     plain("rt_sigreturn", libc::SYS_rt_sigreturn),
     // The kernel's own, for a thread that was stopped in a wait with a time limit.
     plain("restart_syscall", libc::SYS_restart_syscall),
@@ -106,6 +106,7 @@ pub const CALLS: [Call; 32] = [
     plain("close", libc::SYS_close),
     // The ring and the islands.
     map("mmap(MAP_SHARED)", ACCESSIBLE, MAP_SHARED, ANY),
+    map("mmap(MAP_SHARED)", PROT_READ, MAP_SHARED, ANY),
     map("mmap(PROT_EXEC)", CODE, PLACED, NO_FILE),
     // The payload, in whatever thread runs it.
     optional("tgkill", libc::SYS_tgkill, [ANY, ANY, Some(0), ANY, ANY, ANY]),

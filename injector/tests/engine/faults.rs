@@ -15,7 +15,7 @@ const VICTIM: &str = "PROF_TEST_VICTIM";
 fn attach_once(process: &Process) -> Result<(), Box<dyn std::error::Error>> {
     let maps = process.maps()?;
     let caller = Caller::new(process, &maps, &process.modules(&maps))?;
-    let (region, _) = RegionHandle::create(&caller, Shape { slot_count: 64 }, BUDGET)?;
+    let (region, _) = RegionHandle::create(&caller, Shape { slot_count: 64, has_native: false }, BUDGET)?;
     let getpid = Step { what: step::SYSCALL, target: libc::SYS_getpid as u64, ..Step::default() };
     caller.call_program(&region, &[getpid], BUDGET)?;
     region.remove(&caller, BUDGET)?;

@@ -6,7 +6,7 @@ use prof_injector::region::{Progress, RegionError, RegionHandle};
 use prof_injector::tracee::{Seized, Tracer};
 use prof_shared::region::{Program, Shape, Step, step};
 
-const SHAPE: Shape = Shape { slot_count: 64 };
+const SHAPE: Shape = Shape { slot_count: 64, has_native: false };
 
 fn syscall(number: i64, args: [u64; 6]) -> Step {
     Step { what: step::SYSCALL, target: number as u64, args, result: 0 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  moment, block  lengths:byte time addr [size]    lengths = time | addr << 2 | size << 5
-//!  frame          lengths:byte code offset         lengths = code | offset << 2
+//!  frame          lengths:byte code offset         lengths = code | offset << 2 | flag << 4
 //! ```
 //!
 //! A length is that in bytes less one; 3 for a time means eight bytes. Neither side
@@ -93,6 +93,9 @@ pub fn put_frame(out: &mut [u8; FRAME_ROOM], code: u32, offset: u32) -> usize {
     set(out, 2 + code_less, offset.to_le_bytes());
     3 + code_less + offset_less
 }
+
+/// In the first byte of a frame.
+pub const FRAME_FLAG: u8 = 1 << 4;
 
 /// The lengths in bytes of a frame's code id and offset.
 #[inline(always)]

@@ -9,6 +9,7 @@
 
 pub mod fields;
 pub mod kind;
+pub mod native;
 pub mod random;
 pub mod record;
 pub mod region;

@@ -15,7 +15,7 @@ pub fn exponential(random: u64) -> u64 {
     let whole = u64::from(random.leading_zeros());
     let fraction = log2(random << whole);
     let bits = (whole << POINT) + (1 << POINT) - fraction;
-    (u128::from(bits) * u128::from(LN_2) >> 64) as u64
+    ((u128::from(bits) * u128::from(LN_2)) >> 64) as u64
 }
 
 /// log2 of `mantissa` / 2^63, which is from 1 up to 2: each squaring doubles it, so the next

@@ -4,6 +4,7 @@
 //!  chunk  = Origin record*                     delta state starts afresh here
 //!  event  = tag (time address [size])*         tag = kind
 //!  Stack  = tag shape (code-id offset)*        of the events that follow; root side first
+//!  Native = tag shape (module offset)*         the same of native frames
 //!  time   = ticks since the previous event of the chunk
 //!  address= difference to the previous address, see `fold`
 //! ```
@@ -31,6 +32,8 @@ pub const ORIGIN_OF_CHILD: u8 = 33;
 pub const SAMPLING: u8 = 34;
 /// Tag of [`Record::Passed`].
 pub const PASSED: u8 = 35;
+/// Tag of [`Record::Native`].
+pub const NATIVE: u8 = 36;
 
 /// The most bytes of an event.
 pub const EVENT_MAX: usize = 1 + 2 * fields::ROOM + 5;
@@ -59,6 +62,11 @@ pub const LONG: u8 = 15;
 
 /// The code id of the frame that stands for everything cut off at the root.
 pub const TRUNCATED: u32 = 0;
+
+/// The offset of a frame of [`TRUNCATED`] that stands for what lies between the evaluation of
+/// one Python function and that of the next (3.12 and later); no one's frame. Only where
+/// native stacks are recorded.
+pub const SHIM_OFFSET: i32 = 0;
 
 /// A text of a code object.
 #[repr(u8)]
@@ -141,7 +149,15 @@ pub enum Record<'a> {
     Stack {
         /// Frames to take off at the leaf.
         pops: u32,
-        /// Frames to put on, root side first.
+        /// Frames to put on, root side first. A flag: an evaluation begins with it.
+        pushes: Frames<'a>,
+    },
+    /// The native stack of the events that follow differs from that before. Instead of code
+    /// ids there are numbers of modules, instead of offsets, less one, addresses in their files.
+    Native {
+        /// Frames to take off at the leaf.
+        pops: u32,
+        /// Frames to put on, root side first. A flag: it evaluates Python code.
         pushes: Frames<'a>,
     },
     /// New memory. Not for the kinds that have a record of their own below.
@@ -242,6 +258,15 @@ impl Iterator for Frames<'_> {
 }
 
 impl ExactSizeIterator for Frames<'_> {}
+
+impl Frames<'_> {
+    /// The next frame, and whether it is flagged.
+    #[inline]
+    pub fn next_flagged(&mut self) -> Option<(u32, i32, bool)> {
+        let is_flagged = self.bytes.first().is_some_and(|lengths| lengths & fields::FRAME_FLAG != 0);
+        self.next().map(|(code, offset)| (code, offset, is_flagged))
+    }
+}
 
 /// What both sides remember within a chunk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -350,8 +375,18 @@ impl<'a> Encoder<'a> {
     /// Begins a [`Record::Stack`]; `pushes` frames must follow.
     #[inline(always)]
     pub fn stack(&mut self, pops: u32, pushes: u32) {
+        self.difference(STACK, pops, pushes);
+    }
+
+    /// Begins a [`Record::Native`]; `pushes` frames must follow.
+    pub fn native(&mut self, pops: u32, pushes: u32) {
+        self.difference(NATIVE, pops, pushes);
+    }
+
+    #[inline(always)]
+    fn difference(&mut self, tag: u8, pops: u32, pushes: u32) {
         let long = u32::from(LONG);
-        self.byte(STACK);
+        self.byte(tag);
         self.byte((pops.min(long) << 4 | pushes.min(long)) as u8);
         for number in [pops, pushes] {
             if number >= long {
@@ -365,6 +400,15 @@ impl<'a> Encoder<'a> {
     pub fn frame(&mut self, code: u32, offset: i32) {
         let offset = (offset as u32).wrapping_add(1);
         self.fixed(|out| fields::put_frame(out, code, offset));
+    }
+
+    /// The same with a flag.
+    pub fn flagged_frame(&mut self, code: u32, offset: i32, is_flagged: bool) {
+        let at = self.len;
+        self.frame(code, offset);
+        if let Some(lengths) = self.out.get_mut(at).filter(|_| is_flagged) {
+            *lengths |= fields::FRAME_FLAG;
+        }
     }
 
     /// A moment and what it is the end of. The clock of a thread does not run
@@ -479,6 +523,10 @@ impl Decoder {
             PASSED => Ok(Record::Passed { allocations: number(bytes)?, bytes: number(bytes)? }),
             CODE => code(bytes),
             CODE_BYTES => code_bytes(bytes),
+            NATIVE => {
+                let (pops, pushes) = difference(bytes, u32::MAX)?;
+                Ok(Record::Native { pops, pushes })
+            }
             _ => Err(Malformed::Tag(tag)),
         }
     }
@@ -559,18 +607,25 @@ fn code_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
 /// The largest offset of a frame, as it is written.
 const OFFSET_END: u32 = 1 << 31;
 
+#[inline(always)]
 fn stack<'a>(bytes: &mut &'a [u8]) -> Result<Record<'a>, Malformed> {
+    let (pops, pushes) = difference(bytes, OFFSET_END)?;
+    Ok(Record::Stack { pops, pushes })
+}
+
+#[inline(always)]
+fn difference<'a>(bytes: &mut &'a [u8], offset_end: u32) -> Result<(u32, Frames<'a>), Malformed> {
     let shape = byte(bytes)?;
     let mut count = |half: u8| if half == LONG { small(bytes) } else { Ok(half.into()) };
     let (pops, left) = (count(shape >> 4)?, count(shape & LONG)?);
     let start = *bytes;
     for _ in 0..left {
         let [_, offset] = fields::take_frame(bytes).ok_or(Malformed::Short)?;
-        if offset > OFFSET_END {
+        if offset > offset_end {
             return Err(Malformed::Range);
         }
     }
-    Ok(Record::Stack { pops, pushes: Frames { bytes: start, left } })
+    Ok((pops, Frames { bytes: start, left }))
 }
 
 fn byte(bytes: &mut &[u8]) -> Result<u8, Malformed> {
@@ -662,6 +717,21 @@ mod tests {
             &[0x01, 0x24, 0x03, 0x04, 0x01, 0x00, 0x04],
         ];
         assert_eq!(bytes, expected.concat());
+    }
+
+    #[test]
+    fn native_frames_survive() {
+        let bytes = encode(|e| {
+            e.native(3, 3);
+            e.flagged_frame(1, 0x1234, false);
+            e.flagged_frame(2, u32::MAX as i32, true);
+            e.flagged_frame(3, i32::MIN, false);
+        });
+        let records = decode(&bytes).expect("well-formed");
+        let [Record::Native { pops: 3, mut pushes }] = records[..] else { panic!("{records:?}") };
+        let frames: Vec<_> = core::iter::from_fn(|| pushes.next_flagged()).collect();
+        assert_eq!(frames, [(1, 0x1234, false), (2, -1, true), (3, i32::MIN, false)]);
+        assert_eq!(bytes[..5], [0x24, 0x33, 0x04, 0x01, 0x35]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //!  CODES    …         code objects already described
 //!  SAMPLERS …         one Sampler a thread, for its slot
 //!  SAMPLED  8 MiB     addresses of the samples that are allocated
+//!  NATIVE   …         each slot's previous native stack, if those are recorded
 //! ```
 //!
 //! Addresses are those of the target, as integers.
@@ -24,7 +25,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of [`Region`]; the build's layout is part of it through [`LAYOUT`].
 pub const MAGIC: u64 = u64::from_le_bytes(*b"profregn");
 /// Raised with every change of a layout in this crate.
-pub const LAYOUT: u32 = 8;
+pub const LAYOUT: u32 = 10;
 /// The low half of the region's address, by which a region is found before its
 /// magic is written.
 pub const ADDRESS_MARK: u64 = 0x5052_0000;
@@ -70,6 +71,8 @@ pub const ABSENT: u32 = u32::MAX;
 pub struct Shape {
     /// Number of thread slots, a power of two, at least as many as fill a page.
     pub slot_count: u64,
+    /// Whether there is room for native stacks.
+    pub has_native: bool,
 }
 
 impl Shape {
@@ -93,9 +96,15 @@ impl Shape {
         self.samplers() + self.slot_count * size_of::<Sampler>() as u64
     }
 
+    /// Offset of the native stacks.
+    pub const fn native(self) -> u64 {
+        self.sampled() + BUCKET_COUNT * size_of::<Bucket>() as u64
+    }
+
     /// Bytes in all.
     pub const fn total_bytes(self) -> u64 {
-        self.sampled() + BUCKET_COUNT * size_of::<Bucket>() as u64
+        let native = if self.has_native { self.slot_count * size_of::<NativeCache>() as u64 } else { 0 };
+        self.native() + native
     }
 }
 
@@ -128,6 +137,8 @@ pub struct PyOffsets {
     pub frame_owner: u32,
     /// The first of the owners whose frames are not Python's (shims); they are left out.
     pub frame_owner_hidden: u32,
+    /// In a frame: the byte that says whether an evaluation begins with it (3.11).
+    pub frame_entry: u32,
     /// In a code object: its first instruction (with a pointer form of ip).
     pub code_instructions: u32,
     /// In a code object: `co_name`, a `str`.
@@ -172,6 +183,7 @@ impl PyOffsets {
             self.frame_ip_form,
             self.frame_owner,
             self.frame_owner_hidden,
+            self.frame_entry,
             self.code_instructions,
             self.code_name,
             self.code_qualified_name,
@@ -252,6 +264,14 @@ pub struct Region {
     pub interpreter_bytes: u64,
     /// Bytes of an arena of its small-object allocator; 0 if there are none.
     pub arena_bytes: u64,
+    /// Where the table of unwind rows is mapped (see [`crate::native`]); 0: no native stacks.
+    pub native: u64,
+    /// Bytes of its mapping.
+    pub native_bytes: u64,
+    /// The lowest address that the main thread's stack may come to,
+    pub main_stack_low: u64,
+    /// and where it ends.
+    pub main_stack_end: u64,
     /// CPython's layout.
     pub offsets: PyOffsets,
     /// Number of `entries` in use.
@@ -392,7 +412,7 @@ pub struct ThreadSlot {
     pub delta: Cell<crate::record::Delta>,
     /// Frames the decoder has.
     pub wire_depth: Cell<u32>,
-    /// 1 if the frames on the wire were cut at the root.
+    /// See [`wire`].
     pub wire_truncated: Cell<u32>,
     /// Chunks begun.
     pub chunks: Cell<u32>,
@@ -402,6 +422,14 @@ pub struct ThreadSlot {
     pub lost_frees: Cell<u32>,
     /// The last turn whose function called another hooked one.
     pub nested: Cell<u32>,
+}
+
+/// Bits of [`ThreadSlot::wire_truncated`].
+pub mod wire {
+    /// The frames on the wire were cut at the root.
+    pub const CUT: u32 = 1;
+    /// Each stack goes the long way, on which the native one is added.
+    pub const NATIVE: u32 = 2;
 }
 
 /// What [`ThreadSlot::inside`] says.
@@ -444,6 +472,50 @@ pub struct Name {
     pub id: u32,
     /// Visible frames from the root up to and with this one.
     pub visible: u32,
+}
+
+/// Native frames remembered a thread; deeper stacks are cut at the root.
+pub const NATIVE_COUNT: usize = 8192;
+
+/// A thread's native stack as it was at its previous allocation, root side first.
+#[repr(C, align(64))]
+pub struct NativeCache {
+    /// Serial of the thread that it is of.
+    pub serial: u32,
+    /// Frames remembered.
+    pub depth: u32,
+    /// Of these, root side, the decoder has.
+    pub sent: u32,
+    /// Frames the decoder has.
+    pub wire_depth: u32,
+    /// How many chunks the thread had begun when that was so.
+    pub wire_chunks: u32,
+    /// Which list of text the frames were found with.
+    pub list: u32,
+    /// The stack that the thread was on last,
+    pub stack_low: u64,
+    /// and where it ends.
+    pub stack_end: u64,
+    /// The frames.
+    pub frames: [NativeFrame; NATIVE_COUNT],
+}
+
+/// A native frame and where the stack says so.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NativeFrame {
+    /// Address of the word that holds `pc`; the largest for what stands for a cut root.
+    pub at: u64,
+    /// Where the frame goes on.
+    pub pc: u64,
+    /// Its rbp.
+    pub bp: u64,
+    /// Its rbx.
+    pub bx: u64,
+    /// The module, with [`crate::native::EVALUATION`].
+    pub module: u32,
+    /// The instruction's address in the module's file.
+    pub offset: u32,
 }
 
 /// An instruction field that no frame has.
@@ -529,6 +601,7 @@ const _: () = assert!(size_of::<ThreadSlot>() == 128);
 const _: () = assert!(size_of::<Sampler>() == 64);
 const _: () = assert!(size_of::<Bucket>() == 64);
 const _: () = assert!(size_of::<FrameCache>() == (128 << 10) + 64);
+const _: () = assert!(size_of::<NativeFrame>() == 40);
 const _: () = assert!(core::mem::offset_of!(ThreadSlot, data) == 64);
 
 #[cfg(test)]
@@ -546,10 +619,10 @@ mod tests {
             ..PyOffsets::default()
         };
         let bytes = offsets.to_bytes();
-        assert_eq!((bytes[0], bytes[16], bytes[32], bytes[32 + 19 * 4]), (1, 3, 4, 23));
+        assert_eq!((bytes[0], bytes[16], bytes[32], bytes[32 + 20 * 4]), (1, 3, 4, 23));
         assert_eq!(offset_of!(PyOffsets, code_type), 16);
         assert_eq!(offset_of!(PyOffsets, tstate_frame), 32);
-        assert_eq!(offset_of!(PyOffsets, bytes_data), 32 + 19 * 4);
+        assert_eq!(offset_of!(PyOffsets, bytes_data), 32 + 20 * 4);
     }
 
     #[test]

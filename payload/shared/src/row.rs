@@ -80,6 +80,18 @@ impl Row {
         Row { start, offset, base, bp: Saved::SAME, bx: Saved::SAME, reserved: 0 }
     }
 
+    /// As it lies in a table.
+    pub fn to_bytes(&self) -> [u8; size_of::<Row>()] {
+        let (start, offset) = (self.start.to_ne_bytes(), self.offset.to_ne_bytes());
+        let saved = [self.bp.0 as u8, self.bx.0 as u8];
+        let mut bytes = [0; size_of::<Row>()];
+        bytes[..4].copy_from_slice(&start);
+        bytes[4..8].copy_from_slice(&offset);
+        bytes[8] = self.base.0;
+        bytes[9..11].copy_from_slice(&saved);
+        bytes
+    }
+
     /// Whether `other` says the same of its own range.
     pub fn has_rule_of(&self, other: &Row) -> bool {
         Row { start: 0, ..*self } == Row { start: 0, ..*other }

@@ -18,6 +18,7 @@ pub const LAYOUT: Layout = Layout {
         frame_ip_form: region::ip_form::POINTER,
         frame_owner: region::ABSENT,
         frame_owner_hidden: region::ABSENT,
+        frame_entry: 68,
         code_instructions: 184,
         code_name: 120,
         code_qualified_name: 128,

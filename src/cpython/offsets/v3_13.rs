@@ -18,6 +18,7 @@ pub const LAYOUT: Layout = Layout {
         frame_ip_form: region::ip_form::POINTER,
         frame_owner: 70,
         frame_owner_hidden: 3,
+        frame_entry: region::ABSENT,
         code_instructions: 200,
         code_name: 120,
         code_qualified_name: 128,

@@ -18,6 +18,7 @@ pub const LAYOUT: Layout = Layout {
         frame_ip_form: region::ip_form::POINTER,
         frame_owner: 74,
         frame_owner_hidden: 3,
+        frame_entry: region::ABSENT,
         code_instructions: 208,
         code_name: 120,
         code_qualified_name: 128,

@@ -18,6 +18,7 @@ pub const LAYOUT: Layout = Layout {
         frame_ip_form: region::ip_form::BYTES,
         frame_owner: region::ABSENT,
         frame_owner_hidden: region::ABSENT,
+        frame_entry: region::ABSENT,
         code_instructions: region::ABSENT,
         code_name: 112,
         code_qualified_name: region::ABSENT,

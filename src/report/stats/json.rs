@@ -10,6 +10,7 @@ use crate::analysis::Sum;
 use crate::model::{Entry, Losses, Note};
 use crate::report::estimates::Estimates;
 use crate::report::json;
+use crate::report::native::NativeCounts;
 use crate::report::place::Place;
 use crate::report::resident::ResidentSet;
 use crate::report::view::View;
@@ -45,6 +46,7 @@ struct Root<'a> {
     damaged_chunks: u64,
     unresolved_codes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    native: Option<NativeCounts>,
     sampled: Option<Estimates>,
     notes: &'a [Note],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -176,6 +178,7 @@ fn root<'a>(report: &'a StatsReport<'_>) -> Root<'a> {
         losses: report.profile.completeness.losses,
         damaged_chunks: report.profile.completeness.damaged_chunks,
         unresolved_codes: report.profile.completeness.unresolved_codes,
+        native: report.profile.native,
         sampled: Estimates::of(&report.profile),
         notes: report.profile.notes,
         processes: &report.processes,

@@ -1,4 +1,5 @@
-//! Which modules allocate. What the standard library does is done for whoever called it.
+//! Which modules allocate. What the standard library and native code do is done for whoever called
+//! them.
 
 use hashbrown::HashMap;
 
@@ -7,18 +8,24 @@ use crate::analysis::{Figures, Sum};
 use crate::model::StackId;
 use crate::report::merged::Merged;
 use crate::report::module::{Modules, Origin};
+use crate::report::native;
 use crate::report::place::NO_PYTHON;
 
 /// The modules that allocated most bytes, and most often.
 pub fn top_modules(sites: &HashMap<StackId, Figures>, stacks: &Merged<'_>, top: usize) -> [Top<String>; 2] {
-    let modules = Modules::new(stacks.places().map(|place| place.file));
-    let mut names: HashMap<&str, (String, Origin)> = HashMap::new();
+    let python = stacks.python_places().map(|place| place.file);
+    let modules = Modules::new(python);
+    let mut names: HashMap<u32, (String, Origin)> = HashMap::new();
     let mut sums: HashMap<String, Sum> = HashMap::new();
     for (&stack, figures) in sites {
         let mut leaf = None;
         let mut caller = None;
-        for place in stacks.frames(stack) {
-            let (name, origin) = &*names.entry(place.file).or_insert_with(|| modules.of(place.file));
+        for number in stacks.numbers(stack) {
+            let (name, origin) = &*names.entry(number).or_insert_with(|| match stacks.module(number) {
+                // Native code, too, works for whoever of Python called it.
+                Some(path) => (native::name(path).to_owned(), Origin::StandardLibrary),
+                None => modules.of(stacks.place(number).file),
+            });
             leaf = leaf.or_else(|| Some(name.clone()));
             if *origin != Origin::StandardLibrary {
                 caller = Some(name.clone());

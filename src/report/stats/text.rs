@@ -190,6 +190,10 @@ fn write_completeness(report: &StatsReport<'_>, out: &mut dyn Write) -> io::Resu
             writeln!(out, "  note: {} {text}", plural(value, thing))?;
         }
     }
+    let native = report.profile.native.map(|native| native.told());
+    for (value, text) in native.into_iter().flatten().filter(|(value, _)| *value > 0) {
+        writeln!(out, "  note: {} {text}", plural(value, "allocation"))?;
+    }
     if let Some([first, second]) = estimates::told(&report.profile) {
         writeln!(out, "  note: {first}\n        {second}")?;
     }

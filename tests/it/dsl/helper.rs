@@ -35,6 +35,12 @@ pub fn arena_library() -> &'static Path {
     BUILT.get_or_init(|| build("arena", &["arena.c"]))
 }
 
+/// Calls whose native stacks are known: `native.c`.
+pub fn native_library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("native", &["native.c"]))
+}
+
 /// The C half of the workloads.
 pub fn hostile_library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

@@ -28,7 +28,7 @@ pub use control_group::ControlGroup;
 pub use health::{Health, workload};
 pub use helper::{
     arena_library, big_library, c23_library, classes_library, embedding_program, forks_library,
-    helper_library, hostile_library, slow_library,
+    helper_library, hostile_library, native_library, slow_library,
 };
 pub(crate) use interpreter::python_tests;
 pub use interpreter::{available, home, interpreter, shared_library, skip};
