@@ -47,6 +47,7 @@ struct Root<'a> {
     unresolved_codes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     native: Option<NativeCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sampled: Option<Estimates>,
     notes: &'a [Note],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
