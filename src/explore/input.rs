@@ -94,6 +94,9 @@ impl Drop for Input {
     }
 }
 
+/// Without any time at all the library would not look (`event/source/unix/tty.rs`).
+const INSTANT: Duration = Duration::from_millis(1);
+
 /// Reads until nobody wants more, and then all that is there.
 fn read(sender: &Sender<Message>, is_over: &AtomicBool) {
     let mut patience = Duration::ZERO;
@@ -130,5 +133,5 @@ fn next_event(patience: Duration) -> io::Result<Option<Event>> {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    event::poll(Duration::ZERO)?.then(event::read).transpose()
+    event::poll(INSTANT)?.then(event::read).transpose()
 }
