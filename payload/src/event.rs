@@ -125,7 +125,7 @@ impl Event {
     /// Whether `free` has nothing to record of the block at `addr`: it is no sample.
     #[inline(always)]
     pub fn is_no_sample<const SAMPLED: bool>(entry: &Entry, addr: u64) -> bool {
-        // SAFETY: as above; the table is part of the region.
+        // SAFETY: an entry names the region that it lies in, of which the table is a part.
         SAMPLED && !sample::is_kept(unsafe { &*(entry.region as *const Region) }, addr)
     }
 

@@ -79,5 +79,5 @@ fn has_unwind_tables() {
 
 #[test]
 fn is_small() {
-    assert!((1..100 << 10).contains(&prof::PAYLOAD.len()), "{} bytes", prof::PAYLOAD.len());
+    assert!((1..96 << 10).contains(&prof::PAYLOAD.len()), "{} bytes", prof::PAYLOAD.len());
 }
